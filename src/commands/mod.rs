@@ -1,0 +1,1 @@
+//! One file a command: its words (the doc comments are the help) and what it does.

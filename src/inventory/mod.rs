@@ -1,0 +1,3 @@
+//! The nodes of a scope: learnt from EC2 and SSM, kept in a snapshot on disk.
+
+pub mod node;

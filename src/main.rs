@@ -1,0 +1,3 @@
+//! The `ssmx` program.
+
+fn main() {}

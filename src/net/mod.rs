@@ -1,0 +1,1 @@
+//! What all connections share: the process's one store of TLS roots, and the CONNECT proxy.

@@ -1,0 +1,1 @@
+//! The data channel's logic, without I/O, clock or randomness: bytes and the time go in, bytes and events come out.

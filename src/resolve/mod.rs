@@ -1,0 +1,1 @@
+//! From a friendly name to one target in one scope, without I/O.

@@ -1,0 +1,1 @@
+//! What carries a session: our own engine or AWS's plugin.

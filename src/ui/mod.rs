@@ -1,0 +1,1 @@
+//! How things are said: data to stdout, talk to stderr, untrusted text escaped.

@@ -1,0 +1,1 @@
+//! The stories: the built program against the sandbox.
