@@ -1,1 +1,142 @@
 //! How things are said: data to stdout, talk to stderr, untrusted text escaped.
+
+pub mod picker;
+pub mod progress;
+pub mod prompt;
+pub mod table;
+pub mod text;
+
+use std::io::{self, IsTerminal as _, Write as _};
+
+use anstyle::{AnsiColor, Style};
+
+/// Where colour is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless `NO_COLOR` is set.
+    #[default]
+    Auto,
+    /// Always.
+    On,
+    /// Never.
+    Off,
+}
+
+/// The shape of data on stdout.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum, serde::Deserialize, serde::Serialize,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Format {
+    /// Columns for people.
+    #[default]
+    Table,
+    /// More columns.
+    Wide,
+    /// One JSON document.
+    Json,
+    /// A line each, for scripts: `instance/i-…`.
+    Name,
+}
+
+/// Whether somebody is there to answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    /// stdin and stderr are a terminal: questions and the picker can be shown.
+    Person,
+    /// A script: no question, no picker, no spinner.
+    Script,
+}
+
+/// The two ways out: stdout for data, stderr for talk.
+#[derive(Debug, Clone)]
+pub struct Ui {
+    presence: Presence,
+    styled_talk: bool,
+}
+
+const ERROR: Style = AnsiColor::Red.on_default().bold();
+const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+const HINT: Style = AnsiColor::Cyan.on_default();
+
+impl Ui {
+    /// Looks at the streams once.
+    pub fn new(color: Color) -> Self {
+        let choice = match color {
+            Color::Auto => anstream::ColorChoice::Auto,
+            Color::On => anstream::ColorChoice::AlwaysAnsi,
+            Color::Off => anstream::ColorChoice::Never,
+        };
+        choice.write_global();
+        let presence = if io::stdin().is_terminal() && io::stderr().is_terminal() {
+            Presence::Person
+        } else {
+            Presence::Script
+        };
+        let styled_talk = match color {
+            Color::Auto => anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never,
+            Color::On => true,
+            Color::Off => false,
+        };
+        Self {
+            presence,
+            styled_talk,
+        }
+    }
+
+    /// Whether a person can be asked.
+    pub fn presence(&self) -> Presence {
+        self.presence
+    }
+
+    /// Data, as it is, to stdout. The caller has escaped what is untrusted and ends lines itself.
+    ///
+    /// # Errors
+    /// Whatever writing gives; a broken pipe is the caller's cue to stop quietly.
+    pub fn data(&self, text: &str) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        out.write_all(text.as_bytes())?;
+        out.flush()
+    }
+
+    /// A line of talk.
+    pub fn say(&self, line: &str) {
+        self.talk(None, line);
+    }
+
+    /// A line that somebody should read, though the work goes on.
+    pub fn warn(&self, line: &str) {
+        self.talk(Some(("warning", WARNING)), line);
+    }
+
+    /// What to do next.
+    pub fn hint(&self, line: &str) {
+        self.talk(Some(("hint", HINT)), line);
+    }
+
+    /// The headline of a failure.
+    pub fn error(&self, line: &str) {
+        self.talk(Some(("error", ERROR)), line);
+    }
+
+    /// A line while the terminal may be raw: it ends, and begins, at the left edge.
+    pub fn say_raw(&self, line: &str) {
+        write_talk(&format!("\r\n{line}\r\n"));
+    }
+
+    fn talk(&self, label: Option<(&str, Style)>, line: &str) {
+        let text = match label {
+            Some((label, style)) if self.styled_talk => format!("{style}{label}:{style:#} {line}\n"),
+            Some((label, _)) => format!("{label}: {line}\n"),
+            None => format!("{line}\n"),
+        };
+        write_talk(&text);
+    }
+}
+
+/// Nobody is left to tell when stderr itself fails.
+fn write_talk(text: &str) {
+    let mut err = io::stderr().lock();
+    drop(err.write_all(text.as_bytes()));
+    drop(err.flush());
+}
