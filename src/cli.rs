@@ -1,1 +1,99 @@
 //! The words of the command line, and who they are handed to.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, FromArgMatches as _, Parser};
+
+use crate::commands::context::{Context, GlobalArgs};
+use crate::commands::error::{CommandError, Exit, Kind};
+use crate::commands::version;
+use crate::ui::Ui;
+
+/// Shells and port forwards to EC2 instances by name, through AWS Session Manager
+#[derive(Debug, Parser)]
+#[command(
+    name = "ssmx",
+    version,
+    max_term_width = 100,
+    subcommand_required = false,
+    disable_help_subcommand = false
+)]
+struct Cli {
+    #[command(flatten)]
+    globals: GlobalArgs,
+
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    Version(version::Args),
+}
+
+/// Parses the words, runs the command, says what went wrong, and gives the exit status.
+pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match parse(words) {
+        Ok(cli) => cli,
+        Err(status) => return status,
+    };
+    let Cli { globals, command } = cli;
+    let ctx = Context::new(globals);
+    let result = preflight(&ctx).and_then(|()| dispatch(&ctx, command));
+    match result {
+        Ok(Exit(status)) => ExitCode::from(status),
+        Err(error) => leave(ctx.ui(), &error),
+    }
+}
+
+/// clap's own answers: help and version are data and succeed, mistakes are talk and 252.
+fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Cli, ExitCode> {
+    let parsed = Cli::command()
+        .try_get_matches_from(words)
+        .and_then(|matches| Cli::from_arg_matches(&matches));
+    parsed.map_err(|error| {
+        // A closed stdout is quiet here as everywhere.
+        drop(error.print());
+        if error.use_stderr() {
+            ExitCode::from(252)
+        } else {
+            ExitCode::SUCCESS
+        }
+    })
+}
+
+/// Options that parse and are refused all the same.
+fn preflight(ctx: &Context) -> Result<(), CommandError> {
+    if ctx.globals().no_verify_ssl {
+        return Err(
+            CommandError::usage("ssmx always checks certificates, so `--no-verify-ssl` is refused")
+                .hint("name the certificates to trust with `--ca-bundle FILE`"),
+        );
+    }
+    Ok(())
+}
+
+fn dispatch(ctx: &Context, command: Option<Command>) -> Result<Exit, CommandError> {
+    match command {
+        None => {
+            ctx.ui().data(&Cli::command().render_help().to_string())?;
+            Ok(Exit::SUCCESS)
+        }
+        Some(Command::Version(args)) => version::run(ctx, args),
+    }
+}
+
+/// Says the failure. Who was interrupted dies of the interrupt, so that the calling shell sees the truth.
+fn leave(ui: &Ui, error: &CommandError) -> ExitCode {
+    let status = error.report(ui);
+    let signal = match error.kind {
+        Kind::Interrupted => Some(signal_hook::consts::SIGINT),
+        Kind::Signal(number) => Some(number),
+        _ => None,
+    };
+    if let Some(signal) = signal {
+        drop(signal_hook::low_level::emulate_default_handler(signal));
+    }
+    status
+}

@@ -1,3 +1,7 @@
 //! The `ssmx` program.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ssmx::cli::run(std::env::args_os())
+}

@@ -1,1 +1,5 @@
 //! One file a command: its words (the doc comments are the help) and what it does.
+
+pub mod context;
+pub mod error;
+pub mod version;

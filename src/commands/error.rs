@@ -1,0 +1,152 @@
+//! The one place where an outcome becomes words and an exit status.
+
+use std::io;
+use std::process::ExitCode;
+
+use crate::aws::error::{ErrorKind, ServiceError};
+use crate::ui::Ui;
+use crate::ui::text::{escape, escape_lines};
+
+/// How a command that did its work leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Exit(pub u8);
+
+impl Exit {
+    /// All went well.
+    pub const SUCCESS: Self = Self(0);
+}
+
+/// What kind of failure it is; it alone decides the exit status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// 252: the words or the config are wrong, unknown and ambiguous names included.
+    Usage,
+    /// 253: credentials or region.
+    Credentials,
+    /// 254: AWS refused, or the target is not there.
+    Refused,
+    /// 255: anything else.
+    Failed,
+    /// 130: interrupted, a cancelled picker included.
+    Interrupted,
+    /// 128 + n: ended by another signal.
+    Signal(i32),
+    /// The reader of our stdout has gone. Quiet, and a success as far as anybody can tell.
+    BrokenPipe,
+}
+
+/// A failure: one sentence on what ssmx was doing, the causes, and what to do next.
+///
+/// Texts may hold what AWS said: they are escaped where they are printed, here.
+#[derive(Debug, Clone)]
+pub struct CommandError {
+    /// What kind it is.
+    pub kind: Kind,
+    message: String,
+    causes: Vec<String>,
+    hints: Vec<String>,
+}
+
+impl CommandError {
+    /// A failure of the given kind.
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+            causes: Vec::new(),
+            hints: Vec::new(),
+        }
+    }
+
+    /// The words or the config are wrong.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::new(Kind::Usage, message)
+    }
+
+    /// Anything that is nobody's fault in particular.
+    pub fn failed(message: impl Into<String>) -> Self {
+        Self::new(Kind::Failed, message)
+    }
+
+    /// The person left; nothing is said.
+    pub fn interrupted() -> Self {
+        Self::new(Kind::Interrupted, "")
+    }
+
+    /// Adds a cause.
+    #[must_use]
+    pub fn because(mut self, cause: impl ToString) -> Self {
+        self.causes.push(cause.to_string());
+        self
+    }
+
+    /// Adds a next step.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// A call to AWS that failed while ssmx was `doing` something for a target in a scope.
+    pub fn aws(doing: impl Into<String>, error: &ServiceError) -> Self {
+        let kind = match &error.kind {
+            ErrorKind::Credentials | ErrorKind::Expired | ErrorKind::Region => Kind::Credentials,
+            ErrorKind::AccessDenied { .. } | ErrorKind::TargetNotConnected | ErrorKind::NotFound => {
+                Kind::Refused
+            }
+            _ if error.code.is_some() && error.kind != ErrorKind::Throttled => Kind::Refused,
+            _ => Kind::Failed,
+        };
+        let failure = Self::new(kind, doing).because(error);
+        match &error.kind {
+            ErrorKind::AccessDenied { action } if !action.is_empty() => {
+                failure.hint(format!("the credentials in use lack the IAM action `{action}`"))
+            }
+            ErrorKind::Expired => {
+                failure.hint("renew the credentials, for SSO profiles with `aws sso login`")
+            }
+            ErrorKind::Throttled => {
+                failure.hint("AWS limits how often an account may call; try again in a moment")
+            }
+            _ => failure,
+        }
+    }
+
+    /// Prints the failure on stderr and gives the exit status.
+    pub fn report(&self, ui: &Ui) -> ExitCode {
+        if !self.message.is_empty() {
+            ui.error(&escape_lines(&self.message));
+            for cause in &self.causes {
+                ui.say(&format!("  {}", escape_lines(cause).replace('\n', "\n  ")));
+            }
+            for hint in &self.hints {
+                ui.hint(&escape(hint));
+            }
+        }
+        ExitCode::from(self.status())
+    }
+
+    /// The exit status by product rules.
+    pub fn status(&self) -> u8 {
+        match self.kind {
+            Kind::Usage => 252,
+            Kind::Credentials => 253,
+            Kind::Refused => 254,
+            Kind::Failed => 255,
+            Kind::Interrupted => 130,
+            Kind::Signal(number) => 128_u8.saturating_add(u8::try_from(number).unwrap_or(0)),
+            Kind::BrokenPipe => 0,
+        }
+    }
+}
+
+impl From<io::Error> for CommandError {
+    /// Failures of our own streams: stdout and the terminal.
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self::new(Kind::BrokenPipe, ""),
+            io::ErrorKind::Interrupted => Self::interrupted(),
+            _ => Self::failed("could not write the output").because(error),
+        }
+    }
+}
