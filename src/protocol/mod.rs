@@ -1,1 +1,5 @@
-//! The data channel's logic, without I/O, clock or randomness: bytes and the time go in, bytes and events come out.
+//! The data channel's logic, without I/O, clock or randomness: bytes and the time go in, bytes and events come
+//! out.
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+pub mod message;
