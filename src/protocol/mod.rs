@@ -2,4 +2,10 @@
 //! out.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+pub mod delivery;
+#[cfg(test)]
+mod golden;
+pub mod handshake;
 pub mod message;
+pub mod payload;
+pub mod session;

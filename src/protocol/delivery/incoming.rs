@@ -1,0 +1,102 @@
+//! The receiving half: every message once, in order.
+
+use std::collections::BTreeMap;
+
+use crate::protocol::message::Message;
+
+/// Messages that came before their turn wait here; as many as the plugin keeps.
+const CAPACITY: usize = 10_000;
+
+/// The reorder buffer of one direction.
+#[derive(Debug, Default)]
+pub struct Incoming {
+    expected: i64,
+    early: BTreeMap<i64, Message>,
+}
+
+/// What became of an arrived message, and with it whether it is to be acknowledged.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// Its turn: it and what waited behind it, in order. Acknowledge.
+    InOrder(Vec<Message>),
+    /// Kept until its turn. Acknowledge.
+    Early,
+    /// Seen before. Acknowledge again: the first acknowledgement may be lost, and the agent resends its
+    /// oldest message for ever (the plugin stays silent here, and such a session stalls).
+    Duplicate,
+    /// No room. Say nothing: the peer will send it again.
+    Dropped,
+}
+
+impl Incoming {
+    /// Takes a message in.
+    pub fn arrive(&mut self, message: Message) -> Arrival {
+        let sequence = message.sequence;
+        if sequence < self.expected || self.early.contains_key(&sequence) {
+            return Arrival::Duplicate;
+        }
+        if sequence > self.expected {
+            if self.early.len() >= CAPACITY {
+                return Arrival::Dropped;
+            }
+            self.early.insert(sequence, message);
+            return Arrival::Early;
+        }
+        let mut ready = vec![message];
+        self.expected = self.expected.saturating_add(1);
+        while let Some(next) = self.early.remove(&self.expected) {
+            ready.push(next);
+            self.expected = self.expected.saturating_add(1);
+        }
+        Arrival::InOrder(ready)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::protocol::message::{MessageType, PayloadType};
+
+    fn message(sequence: i64) -> Message {
+        Message {
+            message_type: MessageType::OutputStreamData,
+            schema_version: 1,
+            created: 1,
+            sequence,
+            flags: 0,
+            id: Uuid::nil(),
+            payload_type: PayloadType::OUTPUT,
+            payload: Bytes::from_static(b"x"),
+        }
+    }
+
+    #[test]
+    fn order_is_restored_and_doubles_are_known() {
+        let mut incoming = Incoming::default();
+        assert_eq!(incoming.arrive(message(1)), Arrival::Early);
+        assert_eq!(incoming.arrive(message(1)), Arrival::Duplicate);
+        assert_eq!(
+            incoming.arrive(message(0)),
+            Arrival::InOrder(vec![message(0), message(1)])
+        );
+        assert_eq!(incoming.arrive(message(0)), Arrival::Duplicate);
+        assert_eq!(incoming.arrive(message(-5)), Arrival::Duplicate);
+        assert_eq!(incoming.arrive(message(2)), Arrival::InOrder(vec![message(2)]));
+    }
+
+    #[test]
+    fn a_full_buffer_keeps_silent_but_never_refuses_the_next_in_turn() {
+        let mut incoming = Incoming::default();
+        for sequence in 1..=i64::try_from(CAPACITY).unwrap() {
+            assert_eq!(incoming.arrive(message(sequence)), Arrival::Early);
+        }
+        assert_eq!(incoming.arrive(message(1 << 40)), Arrival::Dropped);
+        let Arrival::InOrder(all) = incoming.arrive(message(0)) else {
+            panic!("0 is in turn")
+        };
+        assert_eq!(all.len(), CAPACITY + 1);
+    }
+}
