@@ -1,1 +1,9 @@
-//! What all connections share: the process's one store of TLS roots, and the CONNECT proxy.
+//! What all connections share: the process's one store of TLS roots, the proxy, and the way to dial.
+
+pub mod dialer;
+pub mod proxy;
+pub mod roots;
+
+pub use dialer::{DialError, Dialer, Stream};
+pub use proxy::Proxies;
+pub use roots::Roots;
