@@ -1,1 +1,145 @@
 //! The data channel's socket: WebSocket, timers and reconnects around the logic of [`crate::protocol`].
+
+mod driver;
+mod handle;
+mod websocket;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use crate::ids::SessionId;
+use crate::net::DialError;
+use crate::secret::Secret;
+
+pub use crate::protocol::delivery::outgoing::Limits;
+pub use crate::protocol::handshake::{Refusal, SessionType};
+pub use handle::{Channel, Event, open};
+
+/// A boxed future, for traits that are used as objects.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Header names and their values.
+pub type Headers = Vec<(String, Secret<String>)>;
+
+/// What the data channel asks of the world.
+pub trait Gateway: Send + Sync + 'static {
+    /// The headers that sign an upgrade request to `url`, with credentials of this moment.
+    fn sign<'a>(&'a self, url: &'a str) -> BoxFuture<'a, Result<Headers, GatewayError>>;
+
+    /// A new address and token for the session, after its socket was cut.
+    fn resume(&self) -> BoxFuture<'_, Result<Resumption, GatewayError>>;
+}
+
+/// Where a data channel opens, and with what.
+#[derive(Debug, Clone)]
+pub struct Opening {
+    /// The session.
+    pub session: SessionId,
+    /// The address, as the API gave it.
+    pub url: Secret<String>,
+    /// Good for one connection.
+    pub token: Secret<String>,
+}
+
+/// The answer to a wish to resume.
+#[derive(Debug)]
+pub enum Resumption {
+    /// Go on there.
+    Open(Opening),
+    /// The session has ended meanwhile.
+    TimedOut,
+}
+
+/// The world could not help.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{message}")]
+pub struct GatewayError {
+    /// Why, in words.
+    pub message: String,
+    /// Whether asking again can help.
+    pub lasting: Lasting,
+}
+
+/// Whether a failure passes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lasting {
+    /// Try again later.
+    Passing,
+    /// It will not help.
+    Final,
+}
+
+/// Times and sizes of a channel.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Sizes of sending.
+    pub limits: Limits,
+    /// Between pings. Proxies and NATs forget connections that are silent for a minute.
+    pub ping_every: Duration,
+    /// So long without a sign of the gateway, and the connection counts as cut.
+    pub deaf_after: Duration,
+    /// So long without a first message, and [`Event::Waiting`] says so.
+    pub wonder_after: Duration,
+    /// So long without a first message, and the channel fails.
+    pub silent_after: Duration,
+    /// The longest pause between two attempts to reconnect.
+    pub longest_pause: Duration,
+    /// No session outlives this without a client: the longest idle timeout that AWS allows.
+    pub give_up_after: Duration,
+}
+
+impl Options {
+    /// For shells.
+    pub const SHELL: Self = Self {
+        limits: Limits::SHELL,
+        ping_every: Duration::from_secs(25),
+        deaf_after: Duration::from_secs(70),
+        wonder_after: Duration::from_secs(8),
+        silent_after: Duration::from_secs(60),
+        longest_pause: Duration::from_secs(15),
+        give_up_after: Duration::from_secs(60 * 60),
+    };
+}
+
+/// Why a channel did not open, or failed for good.
+#[derive(Debug, thiserror::Error)]
+pub enum ChannelError {
+    /// No connection.
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    /// The address is none.
+    #[error("the data channel's address is no WebSocket URL")]
+    Address,
+    /// The upgrade could not be signed, or the session not resumed.
+    #[error(transparent)]
+    Gateway(#[from] GatewayError),
+    /// The gateway refused the upgrade.
+    #[error("the gateway refused the data channel: HTTP {status} {body}")]
+    Refused {
+        /// The HTTP status.
+        status: u16,
+        /// What it said, untrusted.
+        body: String,
+    },
+    /// The WebSocket failed while it opened.
+    #[error("the data channel did not open: {0}")]
+    WebSocket(String),
+    /// The gateway closed the channel before anything was heard, again and again.
+    #[error("the gateway closed the data channel at once: {0}")]
+    ClosedAtOnce(String),
+    /// The agent never said anything.
+    #[error("the agent did not answer within {} s", .0.as_secs())]
+    Silent(Duration),
+    /// The peer speaks what we do not understand.
+    #[error("the other end speaks what ssmx does not understand: {0}")]
+    NotUnderstood(String),
+    /// Reconnecting was given up.
+    #[error("the session could not be reached again within {} min: {cause}", .after.as_secs() / 60)]
+    Lost {
+        /// How long it was tried.
+        after: Duration,
+        /// The last failure.
+        cause: String,
+    },
+}

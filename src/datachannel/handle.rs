@@ -1,0 +1,149 @@
+//! What a session holds of its data channel.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+use super::driver::{Driver, Urgent};
+use super::websocket::connect;
+use super::{ChannelError, Gateway, Opening, Options, Refusal, SessionType};
+use crate::ids::Version;
+use crate::net::Dialer;
+
+/// Events that wait for a slow reader; behind them the socket is not read, so nothing is dropped.
+const EVENTS: usize = 64;
+/// Writes that wait for the driver.
+const WRITES: usize = 4;
+/// Sizes and interrupts: a person cannot type faster.
+const URGENT: usize = 64;
+
+/// What happens on a data channel, in order.
+#[derive(Debug)]
+pub enum Event {
+    /// Input is taken from now on.
+    Ready {
+        /// The session's type.
+        session_type: SessionType,
+        /// The agent's version, where it was told.
+        agent_version: Option<Version>,
+    },
+    /// Bytes of the session.
+    Output(Bytes),
+    /// Bytes of a command's stderr.
+    ErrorOutput(Bytes),
+    /// A command's exit status.
+    ExitCode(i32),
+    /// The agent's word to the person. Untrusted.
+    CustomerMessage(String),
+    /// The agent asked for what we cannot do; it will cancel the session.
+    Refused(Refusal),
+    /// The agent has not been heard yet.
+    Waiting,
+    /// The connection was cut; a new one is being made.
+    Reconnecting {
+        /// What cut it.
+        cause: String,
+    },
+    /// The session goes on.
+    Reconnected {
+        /// How long it was away.
+        away: Duration,
+    },
+    /// The session is over (channel_closed). The text is untrusted and often empty. Last.
+    Closed(String),
+    /// The session ended while nobody was connected. Last.
+    TimedOut,
+    /// The channel failed for good. Last.
+    Failed(ChannelError),
+}
+
+/// An open data channel. Dropping it closes the socket; it does not end the session.
+#[derive(Debug)]
+pub struct Channel {
+    events: mpsc::Receiver<Event>,
+    writes: mpsc::Sender<Bytes>,
+    urgent: mpsc::Sender<Urgent>,
+    task: JoinHandle<()>,
+}
+
+/// Dials and sends the open message; then a task carries the channel until its last event.
+///
+/// # Errors
+/// When the connection, the upgrade or the signature fails. Nothing is tried again here: a first failure
+/// is one that a person should see.
+pub async fn open(
+    opening: Opening,
+    gateway: Arc<dyn Gateway>,
+    dialer: Arc<Dialer>,
+    options: Options,
+) -> Result<Channel, ChannelError> {
+    let client_id = Uuid::new_v4();
+    let socket = connect(&opening, client_id, gateway.as_ref(), &dialer).await?;
+    let (events_in, events) = mpsc::channel(EVENTS);
+    let (writes, writes_out) = mpsc::channel(WRITES);
+    let (urgent, urgent_out) = mpsc::channel(URGENT);
+    let driver = Driver::new(
+        client_id, gateway, dialer, options, events_in, writes_out, urgent_out,
+    );
+    let task = tokio::spawn(driver.run(socket));
+    Ok(Channel {
+        events,
+        writes,
+        urgent,
+        task,
+    })
+}
+
+impl Channel {
+    /// The next event; `None` after the last. Cancel-safe.
+    pub async fn event(&mut self) -> Option<Event> {
+        self.events.recv().await
+    }
+
+    /// A place for one write, when the channel takes more. `None`: the channel has ended. Cancel-safe.
+    pub async fn writable(&self) -> Option<Writable> {
+        self.writes.clone().reserve_owned().await.ok().map(Writable)
+    }
+
+    /// Sends bytes ahead of everything not sent yet, which is dropped: for Ctrl-C and the like.
+    pub fn interrupt(&self, bytes: Bytes) {
+        drop(self.urgent.try_send(Urgent::Interrupt(bytes)));
+    }
+
+    /// Tells the agent the terminal's size.
+    pub fn resize(&self, cols: u16, rows: u16) {
+        drop(self.urgent.try_send(Urgent::Resize {
+            cols: cols.into(),
+            rows: rows.into(),
+        }));
+    }
+
+    /// Waits until all that was written is acknowledged, at most `limit`.
+    pub async fn drain(&self, limit: Duration) {
+        let (done, drained) = oneshot::channel();
+        if self.urgent.send(Urgent::Drain(done)).await.is_ok() {
+            drop(tokio::time::timeout(limit, drained).await);
+        }
+    }
+}
+
+impl Drop for Channel {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// A place for one write.
+#[derive(Debug)]
+pub struct Writable(mpsc::OwnedPermit<Bytes>);
+
+impl Writable {
+    /// Queues the bytes.
+    pub fn write(self, bytes: Bytes) {
+        self.0.send(bytes);
+    }
+}
