@@ -1,10 +1,17 @@
 //! One error for every call: what was asked, what AWS said, and what kind of trouble that is.
 
+use std::error::Error;
+
+use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_ssm::error::{ProvideErrorMetadata, SdkError};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_types::request_id::RequestId as _;
+
 /// What a caller can do about a failed call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ErrorKind {
     /// No credentials were found, or they could not be had (a profile that does not exist, a failing
-    /// `credential_process`, an absent SSO login).
+    /// `credential_process`, an absent SSO login), or AWS does not know them.
     Credentials,
     /// Credentials were found and have expired.
     Expired,
@@ -37,24 +44,218 @@ pub struct ServiceError {
     pub operation: String,
     /// AWS's error code, where there is one.
     pub code: Option<String>,
-    /// AWS's message, or the chain of causes where no answer came.
+    /// AWS's message, or the chain of causes where no answer came. Untrusted text.
     pub message: String,
     /// AWS's request id.
     pub request_id: Option<String>,
 }
 
 impl ServiceError {
+    /// Trouble before any call.
+    pub fn local(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            operation: String::new(),
+            code: None,
+            message: message.into(),
+            request_id: None,
+        }
+    }
+
+    /// What the SDK gave, for the named operation (`ssm:StartSession`).
+    pub fn from_sdk<E>(operation: &str, error: SdkError<E, HttpResponse>) -> Self
+    where
+        E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+    {
+        let request_id = error.request_id().map(ToOwned::to_owned);
+        let code = error.code().map(ToOwned::to_owned);
+        let (kind, message) = match &error {
+            SdkError::ServiceError(answer) => {
+                let message = error.message().unwrap_or_default().to_owned();
+                match &code {
+                    Some(code) => (kind_of(operation, code, &message), message),
+                    None => (ErrorKind::Other, no_aws(answer.raw())),
+                }
+            }
+            SdkError::ResponseError(answer) => (ErrorKind::Other, no_aws(answer.raw())),
+            other => match find::<CredentialsError>(other) {
+                Some(cause) => credentials_trouble(cause),
+                None => (ErrorKind::Unreachable, chain(other)),
+            },
+        };
+        Self {
+            kind,
+            operation: operation.to_owned(),
+            code,
+            message,
+            request_id,
+        }
+    }
+
+    /// Whether AWS said that the caller may not.
+    pub fn is_denied(&self) -> bool {
+        matches!(self.kind, ErrorKind::AccessDenied { .. })
+    }
+
     fn sentence(&self) -> String {
-        let mut text = self.message.clone();
-        if let Some(code) = &self.code {
-            text = format!("{code}: {text}");
-        }
+        let mut text = String::new();
         if !self.operation.is_empty() {
-            text = format!("{}: {text}", self.operation);
+            text.push_str(&self.operation);
+            text.push_str(": ");
         }
+        if let Some(code) = &self.code {
+            text.push_str(code);
+            text.push_str(if self.message.is_empty() { "" } else { ": " });
+        }
+        text.push_str(&self.message);
         if let Some(id) = &self.request_id {
             text.push_str(&format!(" (request id {id})"));
         }
         text
+    }
+}
+
+/// Credentials that could not be had, in a person's words.
+pub(super) fn credentials_trouble(error: &CredentialsError) -> (ErrorKind, String) {
+    let cause = chain(error);
+    let lower = cause.to_lowercase();
+    if lower.contains("expired") {
+        return (
+            ErrorKind::Expired,
+            format!("the credentials have expired: {cause}"),
+        );
+    }
+    match error {
+        CredentialsError::CredentialsNotLoaded(_) => (
+            ErrorKind::Credentials,
+            format!(
+                "no credentials were found (looked in the environment, AWS's files and the machine's role): {cause}"
+            ),
+        ),
+        _ => (
+            ErrorKind::Credentials,
+            format!("the credentials could not be had: {cause}"),
+        ),
+    }
+}
+
+/// An error and its causes in one line; what a cause repeats of the one above is left out.
+pub(super) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut last = text.clone();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !last.contains(&cause_text) {
+            if text == "dispatch failure" {
+                text.clear();
+            } else {
+                text.push_str(": ");
+            }
+            text.push_str(&cause_text);
+        }
+        last = cause_text;
+        source = cause.source();
+    }
+    text
+}
+
+fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
+    let mut current = Some(error);
+    while let Some(error) = current {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        current = error.source();
+    }
+    None
+}
+
+/// An answer that no AWS service gives: a proxy's page, another server.
+fn no_aws(response: &HttpResponse) -> String {
+    format!(
+        "the endpoint answered HTTP {} in a form that is not AWS's; does it offer this service?",
+        response.status().as_u16()
+    )
+}
+
+fn kind_of(operation: &str, code: &str, message: &str) -> ErrorKind {
+    // EC2 and query services use the short names, JSON services the long ones.
+    let code = code.strip_suffix("Exception").unwrap_or(code);
+    match code {
+        "AccessDenied" | "UnauthorizedOperation" | "Client.UnauthorizedOperation" | "NotAuthorized" => {
+            ErrorKind::AccessDenied {
+                action: denied_action(message).unwrap_or(operation).to_owned(),
+            }
+        }
+        "ExpiredToken" | "RequestExpired" | "TokenRefreshRequired" | "ExpiredTokenId" => ErrorKind::Expired,
+        "UnrecognizedClient"
+        | "InvalidClientTokenId"
+        | "AuthFailure"
+        | "SignatureDoesNotMatch"
+        | "InvalidSignature"
+        | "IncompleteSignature"
+        | "MissingAuthenticationToken"
+        | "InvalidAccessKeyId"
+        | "OptInRequired"
+        | "RequestTimeTooSkewed" => ErrorKind::Credentials,
+        "Throttling"
+        | "ThrottlingException"
+        | "RequestLimitExceeded"
+        | "TooManyRequests"
+        | "ThrottledException"
+        | "SlowDown"
+        | "RequestThrottled" => ErrorKind::Throttled,
+        "TargetNotConnected" => ErrorKind::TargetNotConnected,
+        "InvalidInstanceId"
+        | "InvalidInstanceID.NotFound"
+        | "InvalidInstanceID.Malformed"
+        | "InvalidDocument"
+        | "DoesNotExist"
+        | "InvalidTarget" => ErrorKind::NotFound,
+        _ => ErrorKind::Other,
+    }
+}
+
+/// IAM says `… is not authorized to perform: ssm:StartSession on resource: …`.
+fn denied_action(message: &str) -> Option<&str> {
+    let rest = message.split_once("to perform: ")?.1;
+    let action = rest.split([' ', '\n']).next()?;
+    let (service, name) = action.split_once(':')?;
+    let plain = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    (plain(service) && plain(name)).then_some(action)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_of_both_families_mean_the_same() {
+        let kind = |code| kind_of("ec2:DescribeInstances", code, "");
+        for code in ["UnauthorizedOperation", "AccessDeniedException", "AccessDenied"] {
+            assert_eq!(
+                kind(code),
+                ErrorKind::AccessDenied {
+                    action: "ec2:DescribeInstances".into()
+                }
+            );
+        }
+        for code in ["ExpiredToken", "ExpiredTokenException", "RequestExpired"] {
+            assert_eq!(kind(code), ErrorKind::Expired);
+        }
+        for code in ["ThrottlingException", "RequestLimitExceeded", "Throttling"] {
+            assert_eq!(kind(code), ErrorKind::Throttled);
+        }
+        assert_eq!(kind("TargetNotConnected"), ErrorKind::TargetNotConnected);
+        assert_eq!(kind("Whatever"), ErrorKind::Other);
+    }
+
+    #[test]
+    fn the_denied_action_is_read_from_the_message_and_only_if_it_is_one() {
+        let said =
+            "User: arn:aws:iam::1:user/a is not authorized to perform: ssm:StartSession on resource: x";
+        assert_eq!(denied_action(said), Some("ssm:StartSession"));
+        assert_eq!(denied_action("not authorized to perform: \x1b[2J on"), None);
     }
 }

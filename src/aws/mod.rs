@@ -1,63 +1,290 @@
 //! AWS: credentials, clients and calls for one scope, and its errors in words that rooms can act on.
 
+mod account;
+mod agent;
+mod credentials;
+pub mod env;
 pub mod error;
+mod http;
+mod pace;
+pub mod profiles;
 pub mod session;
+mod signing;
 
-use crate::ids::{Region, Scope};
-use error::ServiceError;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, SdkConfig};
+use aws_credential_types::provider::SharedCredentialsProvider;
+use tokio::sync::OnceCell;
+
+use crate::ids::{AccountId, Region, Scope};
+use crate::net::dialer::Tls;
+use crate::net::{Dialer, Proxies, Roots};
+use agent::UserAgent;
+use credentials::Kept;
+use error::{ErrorKind, ServiceError};
+use pace::Pace;
+use profiles::Profiles;
 
 /// How AWS is to be reached: the choices that flags, config and environment have already been merged into.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
-    /// The AWS profile, where one was chosen. It beats keys in the environment, as the AWS CLI's
-    /// `--profile` does; `None` leaves the default chain alone.
-    pub profile: Option<String>,
-    /// The region, where one was chosen; else the profile's.
+    /// The AWS profile, where one was chosen.
+    pub profile: Option<ProfileChoice>,
+    /// The region, where one was chosen; else the environment's, else the profile's.
     pub region: Option<Region>,
     /// One endpoint for every service (`--endpoint-url`).
     pub endpoint_url: Option<String>,
     /// A bundle of certificates to trust instead of the system's (`--ca-bundle`).
-    pub ca_bundle: Option<std::path::PathBuf>,
+    pub ca_bundle: Option<PathBuf>,
     /// The ssmx command at work, for the user agent.
     pub command: String,
+    /// Where the accounts of access keys are remembered, if anywhere.
+    pub cache: Option<PathBuf>,
+}
+
+/// A profile, and how strongly it was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProfileChoice {
+    /// Named for this very thing: it beats keys in the environment, as the AWS CLI's `--profile` does.
+    Explicit(String),
+    /// From `AWS_PROFILE` or a default: keys in the environment win.
+    Ambient(String),
+}
+
+impl ProfileChoice {
+    /// The profile's name.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Explicit(name) | Self::Ambient(name) => name,
+        }
+    }
 }
 
 /// One profile (or ambient credentials) in one region. Clients are built on first use.
-pub struct Aws {}
+pub struct Aws {
+    settings: Settings,
+    profile: Option<String>,
+    region: Region,
+    /// What the profile says of its account, where it is the profile's credentials that are used.
+    told_account: Option<AccountId>,
+    account: OnceCell<AccountId>,
+    credentials: SharedCredentialsProvider,
+    sdk: SdkConfig,
+    dialer: Arc<Dialer>,
+    pace: Pace,
+    ec2: OnceLock<aws_sdk_ec2::Client>,
+    ssm: OnceLock<aws_sdk_ssm::Client>,
+}
 
-#[expect(
-    clippy::todo,
-    reason = "the shape that other rooms build on; the body follows"
-)]
 impl Aws {
     /// Reads AWS's own files and prepares credentials; no call is made.
-    pub async fn load(_settings: Settings) -> Result<Self, ServiceError> {
-        todo!()
+    ///
+    /// # Errors
+    /// For a profile that does not exist, one that needs a one-time code, a missing region, a bundle of
+    /// certificates that cannot be used.
+    pub async fn load(settings: Settings) -> Result<Self, ServiceError> {
+        let profiles = Profiles::load().await?;
+        let profile = settings.profile.as_ref().map(|choice| choice.name().to_owned());
+        if let Some(name) = &profile {
+            profiles.check(name)?;
+        }
+        let profile_rules = match &settings.profile {
+            Some(ProfileChoice::Explicit(_)) => true,
+            Some(ProfileChoice::Ambient(_)) | None => !env::has_keys(),
+        };
+        let effective = profile.as_deref().unwrap_or("default");
+        if let Some(wanting) = profiles.wants_mfa(effective).filter(|_| profile_rules) {
+            return Err(ServiceError::local(
+                ErrorKind::Credentials,
+                format!(
+                    "the AWS profile `{wanting}` asks for a one-time code (mfa_serial), which ssmx cannot ask for yet; \
+                     export temporary credentials or use a `credential_process`"
+                ),
+            ));
+        }
+        let region = choose_region(&settings, effective, &profiles)?;
+        let ca_bundle = settings
+            .ca_bundle
+            .clone()
+            .or_else(env::ca_bundle)
+            .or_else(|| profiles.value(effective, "ca_bundle").map(PathBuf::from));
+        let roots = Arc::new(Roots::new(ca_bundle, env::ssl_cert_file()));
+        let client = http::client(endpoint_tls(&settings), &roots)?;
+        let attempts = env::max_attempts()
+            .or_else(|| {
+                profiles
+                    .value(effective, "max_attempts")?
+                    .trim()
+                    .parse()
+                    .ok()
+                    .filter(|n| *n > 0)
+            })
+            .unwrap_or(4);
+        let retries = RetryConfig::standard().with_max_attempts(attempts);
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(Duration::from_secs(8))
+            .operation_attempt_timeout(Duration::from_secs(30))
+            .operation_timeout(Duration::from_secs(90))
+            .build();
+        let sdk_region = aws_config::Region::new(region.as_str().to_owned());
+        let mut loader = aws_config::defaults(BehaviorVersion::latest())
+            .region(sdk_region.clone())
+            .retry_config(retries.clone())
+            .timeout_config(timeouts)
+            .http_client(client.clone());
+        if let Some(name) = &profile {
+            loader = loader.profile_name(name);
+        }
+        if let Some(url) = &settings.endpoint_url {
+            loader = loader.endpoint_url(url);
+        }
+        if let Some(ProfileChoice::Explicit(name)) = &settings.profile {
+            let provider_config = ProviderConfig::without_region()
+                .with_region(Some(sdk_region))
+                .with_http_client(client)
+                .with_retry_config(retries);
+            let provider = ProfileFileCredentialsProvider::builder()
+                .configure(&provider_config)
+                .profile_name(name)
+                .build();
+            loader = loader.credentials_provider(provider);
+        }
+        let sdk = loader.load().await;
+        let chain = sdk.credentials_provider().ok_or_else(|| {
+            ServiceError::local(
+                ErrorKind::Credentials,
+                "AWS's files turn credentials off for this profile",
+            )
+        })?;
+        let credentials = SharedCredentialsProvider::new(Kept::new(chain));
+        let sdk = sdk
+            .into_builder()
+            .credentials_provider(credentials.clone())
+            .build();
+        let told_account = profiles
+            .account(effective)
+            .filter(|_| profile_rules)
+            .and_then(|account| account.parse().ok());
+        Ok(Self {
+            profile: profile.filter(|_| profile_rules),
+            region,
+            told_account,
+            account: OnceCell::new(),
+            credentials,
+            sdk,
+            dialer: Arc::new(Dialer::new(roots, Proxies::from_lookup(env::lookup))),
+            pace: Pace::default(),
+            ec2: OnceLock::new(),
+            ssm: OnceLock::new(),
+            settings,
+        })
     }
 
     /// The profile in use, `None` for ambient credentials.
     pub fn profile(&self) -> Option<&str> {
-        todo!()
+        self.profile.as_deref()
     }
 
     /// The region in use.
     pub fn region(&self) -> &Region {
-        todo!()
+        &self.region
     }
 
-    /// Partition, account and region. The account comes from `sso_account_id`, `role_arn` or the
-    /// credentials where they tell it, else from GetCallerIdentity, once per access key.
+    /// The endpoint that every service is reached by, where one was chosen.
+    pub fn endpoint_url(&self) -> Option<String> {
+        self.settings
+            .endpoint_url
+            .clone()
+            .or_else(|| self.sdk.endpoint_url().map(ToOwned::to_owned))
+    }
+
+    /// Partition, account and region. The account comes from the profile or the credentials where they tell
+    /// it, else from GetCallerIdentity, once per access key.
+    ///
+    /// # Errors
+    /// When there are no credentials, or AWS does not know them.
     pub async fn scope(&self) -> Result<Scope, ServiceError> {
-        todo!()
+        let account = self.account.get_or_try_init(|| account::find(self)).await?;
+        Ok(Scope {
+            partition: self.region.partition(),
+            account: account.clone(),
+            region: self.region.clone(),
+        })
+    }
+
+    /// How the data channel dials: the same roots and proxies as the API calls.
+    pub fn dialer(&self) -> Arc<Dialer> {
+        Arc::clone(&self.dialer)
     }
 
     /// The EC2 client; for `inventory`.
     pub fn ec2(&self) -> &aws_sdk_ec2::Client {
-        todo!()
+        self.ec2.get_or_init(|| {
+            let config = aws_sdk_ec2::config::Builder::from(&self.sdk).interceptor(self.user_agent());
+            aws_sdk_ec2::Client::from_conf(config.build())
+        })
     }
 
     /// The SSM client; for `inventory`.
     pub fn ssm(&self) -> &aws_sdk_ssm::Client {
-        todo!()
+        self.ssm.get_or_init(|| {
+            let config = aws_sdk_ssm::config::Builder::from(&self.sdk).interceptor(self.user_agent());
+            aws_sdk_ssm::Client::from_conf(config.build())
+        })
+    }
+
+    /// Waits until another call is due: listings must not throttle an account that others use too.
+    pub async fn pace(&self) {
+        self.pace.take().await;
+    }
+
+    fn user_agent(&self) -> UserAgent {
+        UserAgent::new(&self.settings.command)
+    }
+}
+
+fn choose_region(settings: &Settings, profile: &str, profiles: &Profiles) -> Result<Region, ServiceError> {
+    let chosen = match &settings.region {
+        Some(region) => return Ok(region.clone()),
+        None => env::region().or_else(|| profiles.value(profile, "region").map(ToOwned::to_owned)),
+    };
+    match chosen {
+        Some(text) => text.parse().map_err(|error: crate::ids::InvalidId| {
+            ServiceError::local(ErrorKind::Region, error.to_string())
+        }),
+        None => {
+            let with = profiles.with_region();
+            let mut message =
+                String::from("no region is chosen; name one with `--region`, `AWS_REGION` or the profile");
+            if !with.is_empty() {
+                message.push_str(&format!(" (profiles that have one: {})", with.join(", ")));
+            }
+            Err(ServiceError::local(ErrorKind::Region, message))
+        }
+    }
+}
+
+/// Whether the endpoints want TLS: all of AWS does, an endpoint on loopback may not.
+fn endpoint_tls(settings: &Settings) -> Tls {
+    let everywhere = settings
+        .endpoint_url
+        .clone()
+        .or_else(|| env::lookup("AWS_ENDPOINT_URL"));
+    let special = ["SSM", "EC2", "STS"].into_iter().any(|service| {
+        settings.endpoint_url.is_none()
+            && env::lookup(&format!("AWS_ENDPOINT_URL_{service}"))
+                .is_some_and(|url| !url.starts_with("http://"))
+    });
+    if everywhere.is_some_and(|url| url.starts_with("http://")) && !special {
+        Tls::No
+    } else {
+        Tls::Yes
     }
 }

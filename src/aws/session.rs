@@ -1,8 +1,11 @@
-//! Sessions as an API: start, resume, terminate, list; and the signature of a data channel's upgrade.
+//! Sessions as an API: start, resume, terminate, list.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
-use super::{Aws, error::ServiceError};
+use aws_sdk_ssm::types::SessionState;
+
+use super::Aws;
+use super::error::{ErrorKind, ServiceError};
 use crate::ids::{NodeId, SessionId};
 use crate::secret::Secret;
 
@@ -48,6 +51,15 @@ pub enum ConnectionStatus {
     NotConnected,
 }
 
+/// Which sessions to list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// Those that run, or could be resumed.
+    Active,
+    /// Those that have ended, of the last thirty days.
+    History,
+}
+
 /// One row of DescribeSessions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionRecord {
@@ -69,39 +81,156 @@ pub struct SessionRecord {
     pub reason: Option<String>,
 }
 
-#[expect(
-    clippy::todo,
-    reason = "the shape that other rooms build on; the bodies follow"
-)]
 impl Aws {
     /// Starts a session. Whoever calls this ends what it starts.
-    pub async fn start_session(&self, _request: &SessionRequest) -> Result<Opening, ServiceError> {
-        todo!()
+    ///
+    /// # Errors
+    /// What AWS refuses, and an answer that lacks a part.
+    pub async fn start_session(&self, request: &SessionRequest) -> Result<Opening, ServiceError> {
+        const OPERATION: &str = "ssm:StartSession";
+        let parameters = (!request.parameters.is_empty())
+            .then(|| request.parameters.clone().into_iter().collect::<HashMap<_, _>>());
+        let call = self
+            .ssm()
+            .start_session()
+            .target(request.target.as_str())
+            .set_document_name(request.document.clone())
+            .set_reason(request.reason.clone())
+            .set_parameters(parameters);
+        let answer = call
+            .send()
+            .await
+            .map_err(|error| ServiceError::from_sdk(OPERATION, error))?;
+        opening(
+            OPERATION,
+            answer.session_id,
+            answer.stream_url,
+            answer.token_value,
+        )
     }
 
     /// Asks for a new address and token of a session whose data channel was cut.
-    pub async fn resume_session(&self, _session: &SessionId) -> Result<Resumed, ServiceError> {
-        todo!()
+    ///
+    /// # Errors
+    /// What AWS refuses; [`ErrorKind::NotFound`] for a session that is gone.
+    pub async fn resume_session(&self, session: &SessionId) -> Result<Resumed, ServiceError> {
+        const OPERATION: &str = "ssm:ResumeSession";
+        let call = self.ssm().resume_session().session_id(session.as_str());
+        let answer = call
+            .send()
+            .await
+            .map_err(|error| ServiceError::from_sdk(OPERATION, error))?;
+        if answer.token_value.as_deref().unwrap_or_default().is_empty() {
+            return Ok(Resumed::TimedOut);
+        }
+        opening(
+            OPERATION,
+            Some(session.to_string()),
+            answer.stream_url,
+            answer.token_value,
+        )
+        .map(Resumed::Open)
     }
 
     /// Ends a session. One that is gone already is no error.
-    pub async fn terminate_session(&self, _session: &SessionId) -> Result<(), ServiceError> {
-        todo!()
+    ///
+    /// # Errors
+    /// What AWS refuses.
+    pub async fn terminate_session(&self, session: &SessionId) -> Result<(), ServiceError> {
+        let call = self.ssm().terminate_session().session_id(session.as_str());
+        match call
+            .send()
+            .await
+            .map_err(|error| ServiceError::from_sdk("ssm:TerminateSession", error))
+        {
+            Err(error) if error.kind == ErrorKind::NotFound => Ok(()),
+            other => other.map(drop),
+        }
     }
 
-    /// The sessions of the scope: active ones, or those of the last thirty days.
-    pub async fn sessions(&self, _history: bool) -> Result<Vec<SessionRecord>, ServiceError> {
-        todo!()
+    /// The sessions of the scope.
+    ///
+    /// # Errors
+    /// What AWS refuses.
+    pub async fn sessions(&self, which: Which) -> Result<Vec<SessionRecord>, ServiceError> {
+        const OPERATION: &str = "ssm:DescribeSessions";
+        let state = match which {
+            Which::Active => SessionState::Active,
+            Which::History => SessionState::History,
+        };
+        let mut records = Vec::new();
+        let mut token = None;
+        loop {
+            self.pace().await;
+            let call = self
+                .ssm()
+                .describe_sessions()
+                .state(state.clone())
+                .max_results(200)
+                .set_next_token(token);
+            let page = call
+                .send()
+                .await
+                .map_err(|error| ServiceError::from_sdk(OPERATION, error))?;
+            records.extend(page.sessions.unwrap_or_default().into_iter().filter_map(record));
+            token = page.next_token.filter(|token| !token.is_empty());
+            if token.is_none() {
+                return Ok(records);
+            }
+        }
     }
 
     /// Whether the node is reachable just now.
-    pub async fn connection_status(&self, _target: &NodeId) -> Result<ConnectionStatus, ServiceError> {
-        todo!()
+    ///
+    /// # Errors
+    /// What AWS refuses.
+    pub async fn connection_status(&self, target: &NodeId) -> Result<ConnectionStatus, ServiceError> {
+        let call = self.ssm().get_connection_status().target(target.as_str());
+        let answer = call
+            .send()
+            .await
+            .map_err(|error| ServiceError::from_sdk("ssm:GetConnectionStatus", error))?;
+        Ok(match answer.status {
+            Some(aws_sdk_ssm::types::ConnectionStatus::Connected) => ConnectionStatus::Connected,
+            _ => ConnectionStatus::NotConnected,
+        })
     }
+}
 
-    /// Signs the WebSocket upgrade of `url` (SigV4, service `ssmmessages`, fresh credentials): the headers
-    /// to add to the request. Empty for a URL that is presigned already.
-    pub async fn sign_upgrade(&self, _url: &str) -> Result<Vec<(String, Secret<String>)>, ServiceError> {
-        todo!()
-    }
+fn opening(
+    operation: &str,
+    session: Option<String>,
+    stream_url: Option<String>,
+    token: Option<String>,
+) -> Result<Opening, ServiceError> {
+    let lacking = |part: &str| {
+        let mut trouble = ServiceError::local(ErrorKind::Other, format!("the answer has no {part}"));
+        trouble.operation = operation.to_owned();
+        trouble
+    };
+    Ok(Opening {
+        session: session
+            .and_then(|id| id.parse().ok())
+            .ok_or_else(|| lacking("usable session id"))?,
+        stream_url: stream_url.ok_or_else(|| lacking("stream URL"))?.into(),
+        token: token.ok_or_else(|| lacking("token"))?.into(),
+    })
+}
+
+/// A row without a usable id cannot be named or ended, so it is left out.
+fn record(session: aws_sdk_ssm::types::Session) -> Option<SessionRecord> {
+    let time = |at: Option<aws_smithy_types::DateTime>| jiff::Timestamp::from_second(at?.secs()).ok();
+    Some(SessionRecord {
+        id: session.session_id?.parse().ok()?,
+        target: session.target.unwrap_or_default(),
+        status: session
+            .status
+            .map(|status| status.as_str().to_owned())
+            .unwrap_or_default(),
+        started: time(session.start_date),
+        ended: time(session.end_date),
+        document: session.document_name,
+        owner: session.owner,
+        reason: session.reason,
+    })
 }

@@ -93,6 +93,17 @@ impl Roots {
             .map_err(|cause| unreadable(path, &cause))
     }
 
+    /// Whether the bundle that the person named, if any, can be used.
+    ///
+    /// # Errors
+    /// As [`Roots::client_config`].
+    pub fn check_chosen(&self) -> Result<(), RootsError> {
+        match self.chosen.as_ref().or(self.environment.as_ref()) {
+            Some(path) => parse(path).map(drop),
+            None => Ok(()),
+        }
+    }
+
     fn load(&self) -> Result<RootCertStore, RootsError> {
         let mut store = RootCertStore::empty();
         if let Some(path) = self.chosen.as_ref().or(self.environment.as_ref()) {

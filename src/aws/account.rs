@@ -1,0 +1,105 @@
+//! Which account the credentials in use belong to: known before a session starts, asked for at most once per
+//! access key.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use aws_credential_types::provider::ProvideCredentials as _;
+use sha2::{Digest as _, Sha256};
+
+use super::Aws;
+use super::env;
+use super::error::{ErrorKind, ServiceError, credentials_trouble};
+use crate::ids::AccountId;
+
+pub(super) async fn find(aws: &Aws) -> Result<AccountId, ServiceError> {
+    if let Some(account) = &aws.told_account {
+        return Ok(account.clone());
+    }
+    let credentials = aws.credentials.provide_credentials().await.map_err(|error| {
+        let (kind, message) = credentials_trouble(&error);
+        ServiceError::local(kind, message)
+    })?;
+    let told = credentials
+        .account_id()
+        .map(|account| account.as_str().to_owned());
+    let from_environment = || {
+        if aws.profile.is_none() {
+            env::lookup("AWS_ACCOUNT_ID")
+        } else {
+            None
+        }
+    };
+    if let Some(account) = told
+        .or_else(from_environment)
+        .and_then(|account| account.parse().ok())
+    {
+        return Ok(account);
+    }
+    let file = aws
+        .settings
+        .cache
+        .as_deref()
+        .map(|cache| file(cache, credentials.access_key_id(), aws));
+    if let Some(account) = file.as_deref().and_then(remembered) {
+        return Ok(account);
+    }
+    let account = ask(aws).await?;
+    if let Some(file) = file
+        && let Err(error) = remember(&file, &account)
+    {
+        tracing::debug!(%error, file = %file.display(), "the account is not remembered");
+    }
+    Ok(account)
+}
+
+async fn ask(aws: &Aws) -> Result<AccountId, ServiceError> {
+    const OPERATION: &str = "sts:GetCallerIdentity";
+    let config = aws_sdk_sts::config::Builder::from(&aws.sdk).interceptor(aws.user_agent());
+    let sts = aws_sdk_sts::Client::from_conf(config.build());
+    let identity = sts
+        .get_caller_identity()
+        .send()
+        .await
+        .map_err(|error| ServiceError::from_sdk(OPERATION, error))?;
+    identity
+        .account()
+        .unwrap_or_default()
+        .parse()
+        .map_err(|error: crate::ids::InvalidId| {
+            let mut trouble = ServiceError::local(ErrorKind::Other, format!("the answer's account: {error}"));
+            trouble.operation = OPERATION.to_owned();
+            trouble
+        })
+}
+
+/// An access key's account never changes, so it is remembered under a hash of the key; the endpoint is part
+/// of it, because another AWS may know the same key.
+fn file(cache: &Path, access_key: &str, aws: &Aws) -> PathBuf {
+    let mut hash = Sha256::new();
+    hash.update(access_key);
+    hash.update([0]);
+    hash.update(aws.endpoint_url().unwrap_or_default());
+    let name: String = hash
+        .finalize()
+        .iter()
+        .take(16)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    cache.join("accounts").join(name)
+}
+
+fn remembered(file: &Path) -> Option<AccountId> {
+    fs::read_to_string(file).ok()?.trim().parse().ok()
+}
+
+fn remember(file: &Path, account: &AccountId) -> std::io::Result<()> {
+    let directory = file.parent().unwrap_or(file);
+    fs::create_dir_all(directory)?;
+    // Private from the start: tempfile creates it with mode 0600.
+    let mut new = tempfile::NamedTempFile::new_in(directory)?;
+    writeln!(new, "{account}")?;
+    new.persist(file)?;
+    Ok(())
+}

@@ -1,0 +1,44 @@
+//! AWS's own variables, as far as ssmx decides by them itself; the rest is `aws-config`'s to read.
+
+use std::env;
+use std::path::PathBuf;
+
+/// A variable's value, where it is set and not blank.
+pub fn lookup(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.trim().is_empty())
+}
+
+/// The profile that the environment chooses. `AWS_PROFILE` counts before `AWS_DEFAULT_PROFILE`, as in version
+/// 2 of the AWS CLI.
+pub fn profile() -> Option<String> {
+    lookup("AWS_PROFILE").or_else(|| lookup("AWS_DEFAULT_PROFILE"))
+}
+
+/// The region that the environment chooses.
+pub fn region() -> Option<String> {
+    lookup("AWS_REGION").or_else(|| lookup("AWS_DEFAULT_REGION"))
+}
+
+/// Whether keys stand in the environment itself.
+pub fn has_keys() -> bool {
+    lookup("AWS_ACCESS_KEY_ID").is_some() && lookup("AWS_SECRET_ACCESS_KEY").is_some()
+}
+
+/// The bundle of certificates that AWS's tools are told to trust.
+pub(super) fn ca_bundle() -> Option<PathBuf> {
+    lookup("AWS_CA_BUNDLE").map(PathBuf::from)
+}
+
+/// The bundle that other tools are told to trust.
+pub(super) fn ssl_cert_file() -> Option<PathBuf> {
+    lookup("SSL_CERT_FILE").map(PathBuf::from)
+}
+
+/// How often a call is tried, by `AWS_MAX_ATTEMPTS`; values that the SDK would panic on are passed over.
+pub(super) fn max_attempts() -> Option<u32> {
+    lookup("AWS_MAX_ATTEMPTS")?
+        .trim()
+        .parse()
+        .ok()
+        .filter(|attempts| *attempts > 0)
+}
