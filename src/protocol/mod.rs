@@ -7,5 +7,7 @@ pub mod delivery;
 mod golden;
 pub mod handshake;
 pub mod message;
+#[cfg(test)]
+mod pair;
 pub mod payload;
 pub mod session;

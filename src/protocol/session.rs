@@ -185,8 +185,8 @@ impl Session {
     }
 
     /// A new socket for the same session: all that was not acknowledged is sent again, at once and in order.
+    /// Acknowledgements that wait are still good: without them the agent would repeat one message per 100 ms.
     pub fn reconnected(&mut self) {
-        self.acknowledgements.clear();
         self.outgoing.resend_all();
     }
 

@@ -1,7 +1,7 @@
 //! The sending half: nothing is forgotten before it is acknowledged, and no more is in flight than the peer
 //! keeps up with.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
@@ -50,8 +50,6 @@ struct Sent {
     at: Instant,
     /// How often it was sent again.
     repeats: u32,
-    /// Waiting to be sent again.
-    due: bool,
 }
 
 /// The outgoing buffer of one direction.
@@ -66,6 +64,8 @@ pub struct Outgoing {
     /// Data waits until the agent would not throw it away.
     released: bool,
     unacknowledged: BTreeMap<i64, Sent>,
+    /// Those of them that wait to be sent again.
+    due: BTreeSet<i64>,
     unacknowledged_bytes: usize,
     rtt: RoundTrip,
 }
@@ -81,6 +81,7 @@ impl Outgoing {
             data_bytes: 0,
             released: false,
             unacknowledged: BTreeMap::new(),
+            due: BTreeSet::new(),
             unacknowledged_bytes: 0,
             rtt: RoundTrip::default(),
         }
@@ -100,6 +101,9 @@ impl Outgoing {
     pub fn overtake(&mut self, bytes: Bytes) {
         self.data.clear();
         self.data_bytes = 0;
+        if bytes.is_empty() {
+            return;
+        }
         if self.released {
             self.control.push_back((PayloadType::OUTPUT, bytes));
         } else {
@@ -132,6 +136,7 @@ impl Outgoing {
         let Some(sent) = self.unacknowledged.remove(&sequence) else {
             return;
         };
+        self.due.remove(&sequence);
         self.unacknowledged_bytes = self.unacknowledged_bytes.saturating_sub(sent.payload.len());
         if sent.repeats == 0 {
             self.rtt.sample(now.saturating_duration_since(sent.at));
@@ -140,32 +145,39 @@ impl Outgoing {
 
     /// After a reconnect: everything unacknowledged is due at once, in order.
     pub fn resend_all(&mut self) {
-        for sent in self.unacknowledged.values_mut() {
-            sent.due = true;
-        }
+        self.due = self.unacknowledged.keys().copied().collect();
     }
 
     /// When [`Outgoing::handle_timeout`] wants to be called.
     pub fn timeout(&self) -> Option<Instant> {
-        let waiting = self.unacknowledged.values().filter(|sent| !sent.due);
-        waiting.map(|sent| sent.at + self.rtt.timeout(sent.repeats)).min()
+        let waiting = self
+            .unacknowledged
+            .iter()
+            .filter(|(sequence, _)| !self.due.contains(sequence));
+        waiting
+            .map(|(_, sent)| sent.at + self.rtt.timeout(sent.repeats))
+            .min()
     }
 
     /// Marks what was not acknowledged in time.
     pub fn handle_timeout(&mut self, now: Instant) {
-        for sent in self.unacknowledged.values_mut() {
-            sent.due |= sent.at + self.rtt.timeout(sent.repeats) <= now;
+        for (sequence, sent) in &self.unacknowledged {
+            if sent.at + self.rtt.timeout(sent.repeats) <= now {
+                self.due.insert(*sequence);
+            }
         }
     }
 
     /// The next message to send: repeats first, since the peer waits for them.
     pub fn poll(&mut self, now: Instant) -> Option<Due> {
-        if let Some((sequence, sent)) = self.unacknowledged.iter_mut().find(|(_, sent)| sent.due) {
-            sent.due = false;
+        while let Some(sequence) = self.due.pop_first() {
+            let Some(sent) = self.unacknowledged.get_mut(&sequence) else {
+                continue;
+            };
             sent.repeats = sent.repeats.saturating_add(1);
             sent.at = now;
             return Some(Due {
-                sequence: *sequence,
+                sequence,
                 payload_type: sent.payload_type,
                 payload: sent.payload.clone(),
                 again: true,
@@ -183,7 +195,6 @@ impl Outgoing {
             payload: payload.clone(),
             at: now,
             repeats: 0,
-            due: false,
         };
         self.unacknowledged.insert(sequence, sent);
         Some(Due {
