@@ -101,6 +101,13 @@ impl Driver {
                 Cut::Failed(error) => break Some(Event::Failed(error)),
             };
             drop(socket);
+            // The end may have been heard just before the socket went: that is no cut.
+            if let Err(error) = self.collect() {
+                break Some(Event::Failed(error));
+            }
+            if self.session.is_closed() {
+                break None;
+            }
             tracing::debug!(cause, "data channel cut");
             let since = Instant::now();
             self.pending.push_back(Event::Reconnecting { cause });
@@ -134,11 +141,8 @@ impl Driver {
             if let Err(cause) = self.transmit(socket).await {
                 return Cut::Reconnect(cause);
             }
-            while let Some(event) = self.session.poll_event() {
-                match self.translate(event) {
-                    Ok(event) => self.pending.push_back(event),
-                    Err(error) => return Cut::Failed(error),
-                }
+            if let Err(error) = self.collect() {
+                return Cut::Failed(error);
             }
             if self.session.is_closed() {
                 drop(timeout(Duration::from_secs(1), socket.close(None)).await);
@@ -218,6 +222,15 @@ impl Driver {
                 return cut;
             }
         }
+    }
+
+    /// Takes over what the session has to tell.
+    fn collect(&mut self) -> Result<(), ChannelError> {
+        while let Some(event) = self.session.poll_event() {
+            let event = self.translate(event)?;
+            self.pending.push_back(event);
+        }
+        Ok(())
     }
 
     /// Sends all that the session wants to send, in one flush.

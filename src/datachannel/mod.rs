@@ -2,6 +2,8 @@
 
 mod driver;
 mod handle;
+#[cfg(test)]
+mod tests;
 mod websocket;
 
 use std::future::Future;

@@ -1,7 +1,10 @@
 //! Opening the WebSocket: address, signed upgrade, open message.
 
+use std::time::Duration;
+
 use futures_util::SinkExt as _;
 use http::{HeaderName, HeaderValue, Uri};
+use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message};
@@ -15,6 +18,8 @@ use crate::protocol::session::CLIENT_VERSION;
 
 /// Agents send 1 KiB at a time; a peer that sends megabytes in one message is none.
 const LONGEST_MESSAGE: usize = 4 << 20;
+/// How long the answer to the upgrade may take, once the connection stands.
+const PATIENCE: Duration = Duration::from_secs(15);
 /// What a refusing gateway says is shown up to here.
 const LONGEST_BODY: usize = 300;
 
@@ -45,8 +50,13 @@ pub(super) async fn connect(
     let config = WebSocketConfig::default()
         .max_message_size(Some(LONGEST_MESSAGE))
         .max_frame_size(Some(LONGEST_MESSAGE));
-    let (mut socket, _) = client_async_with_config(request, stream, Some(config))
+    let upgrade = client_async_with_config(request, stream, Some(config));
+    let (mut socket, _) = timeout(PATIENCE, upgrade)
         .await
+        .map_err(|_| {
+            let words = format!("no answer to the upgrade within {} s", PATIENCE.as_secs());
+            ChannelError::WebSocket(words)
+        })?
         .map_err(refusal)?;
     let open = serde_json::json!({
         "MessageSchemaVersion": "1.0",

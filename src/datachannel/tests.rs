@@ -1,0 +1,425 @@
+//! The driver against a gateway of a few lines on loopback: cuts, silence, refusals, ends.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{SinkExt as _, StreamExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Message as Frame;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::{WebSocketStream, accept_async};
+use uuid::Uuid;
+
+use super::driver::{Driver, Urgent};
+use super::handle::Event;
+use super::websocket::connect;
+use super::{
+    BoxFuture, ChannelError, Gateway, GatewayError, Headers, Lasting, Limits, Opening, Options, Resumption,
+};
+use crate::net::Dialer;
+use crate::protocol::message::{Message, MessageType, PayloadType};
+use crate::protocol::payload::Acknowledgement;
+use crate::secret::Secret;
+
+/// Nothing here takes so long; a test that waits for it has failed.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+const OPTIONS: Options = Options {
+    limits: Limits::SHELL,
+    ping_every: Duration::from_secs(25),
+    deaf_after: Duration::from_secs(70),
+    wonder_after: Duration::from_secs(30),
+    silent_after: Duration::from_secs(60),
+    longest_pause: Duration::from_millis(20),
+    give_up_after: Duration::from_secs(60),
+};
+
+/// Hands out prepared answers, and counts how often it was asked.
+#[derive(Default)]
+struct Prepared {
+    resumptions: Mutex<VecDeque<Result<Resumption, GatewayError>>>,
+    signatures: AtomicUsize,
+}
+
+impl Prepared {
+    fn resuming(resumptions: impl IntoIterator<Item = Result<Resumption, GatewayError>>) -> Arc<Self> {
+        Arc::new(Self {
+            resumptions: Mutex::new(resumptions.into_iter().collect()),
+            signatures: AtomicUsize::new(0),
+        })
+    }
+}
+
+impl Gateway for Prepared {
+    fn sign<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Headers, GatewayError>> {
+        let count = self.signatures.fetch_add(1, Ordering::SeqCst) + 1;
+        let signature = Secret::new(format!("signature {count}"));
+        Box::pin(async move { Ok(vec![("authorization".to_owned(), signature)]) })
+    }
+
+    fn resume(&self) -> BoxFuture<'_, Result<Resumption, GatewayError>> {
+        let next = self.resumptions.lock().unwrap().pop_front();
+        Box::pin(async move { next.unwrap_or_else(|| Err(failure("nothing was prepared", Lasting::Final))) })
+    }
+}
+
+fn failure(message: &str, lasting: Lasting) -> GatewayError {
+    GatewayError {
+        message: message.to_owned(),
+        lasting,
+    }
+}
+
+/// The gateway's side: one listener, which every opening points to.
+struct Far {
+    listener: TcpListener,
+}
+
+type Line = WebSocketStream<TcpStream>;
+
+impl Far {
+    async fn new() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self { listener }
+    }
+
+    fn opening(&self, token: &str) -> Opening {
+        Opening {
+            session: "test-0123".parse().unwrap(),
+            url: Secret::new(format!(
+                "ws://{}/v1/data-channel/test-0123?role=publish_subscribe",
+                self.listener.local_addr().unwrap()
+            )),
+            token: Secret::new(token.to_owned()),
+        }
+    }
+
+    /// The next connection, with its open message.
+    async fn accept(&self) -> (Line, serde_json::Value) {
+        let (tcp, _) = timeout(PATIENCE, self.listener.accept()).await.unwrap().unwrap();
+        let mut line = accept_async(tcp).await.unwrap();
+        let Frame::Text(open) = line.next().await.unwrap().unwrap() else {
+            panic!("the open message is a text frame")
+        };
+        (line, serde_json::from_str(&open).unwrap())
+    }
+}
+
+/// Our side: the driver, held by its channels.
+struct Near {
+    events: mpsc::Receiver<Event>,
+    writes: mpsc::Sender<Bytes>,
+    _urgent: mpsc::Sender<Urgent>,
+    task: JoinHandle<()>,
+}
+
+impl Near {
+    async fn event(&mut self) -> Event {
+        timeout(PATIENCE, self.events.recv())
+            .await
+            .unwrap()
+            .expect("an event")
+    }
+
+    async fn write(&self, bytes: &'static [u8]) {
+        self.writes.send(Bytes::from_static(bytes)).await.unwrap();
+    }
+}
+
+async fn near(far: &Far, gateway: Arc<dyn Gateway>, options: Options, events: usize) -> Near {
+    let client_id = Uuid::from_u128(7);
+    let dialer = Arc::new(Dialer::default());
+    let socket = connect(&far.opening("first"), client_id, gateway.as_ref(), &dialer)
+        .await
+        .unwrap();
+    let (events_in, events) = mpsc::channel(events);
+    let (writes, writes_out) = mpsc::channel(4);
+    let (urgent, urgent_out) = mpsc::channel(4);
+    let driver = Driver::new(
+        client_id, gateway, dialer, options, events_in, writes_out, urgent_out,
+    );
+    Near {
+        events,
+        writes,
+        _urgent: urgent,
+        task: tokio::spawn(driver.run(socket)),
+    }
+}
+
+/// Both sides, connected.
+async fn pair(far: &Far, gateway: Arc<dyn Gateway>, options: Options, events: usize) -> (Near, Line) {
+    let (near, (line, open)) = tokio::join!(near(far, gateway, options, events), far.accept());
+    assert_eq!(open["TokenValue"], "first");
+    (near, line)
+}
+
+fn message(message_type: MessageType, sequence: i64, payload: impl Into<Bytes>) -> Frame {
+    let payload_type = match message_type {
+        MessageType::OutputStreamData => PayloadType::OUTPUT,
+        _ => PayloadType::NONE,
+    };
+    let message = Message {
+        message_type,
+        schema_version: 1,
+        created: 1,
+        sequence,
+        flags: 0,
+        id: Uuid::from_u128(u128::from(sequence.unsigned_abs())),
+        payload_type,
+        payload: payload.into(),
+    };
+    Frame::binary(message.encode())
+}
+
+fn output(sequence: i64, payload: impl Into<Bytes>) -> Frame {
+    message(MessageType::OutputStreamData, sequence, payload)
+}
+
+fn closed(words: &str) -> Frame {
+    message(
+        MessageType::ChannelClosed,
+        0,
+        format!(r#"{{"Output":"{words}"}}"#).into_bytes(),
+    )
+}
+
+/// The next message of the client; pings are passed over.
+async fn hear(line: &mut Line) -> Message {
+    loop {
+        if let Frame::Binary(bytes) = timeout(PATIENCE, line.next()).await.unwrap().unwrap().unwrap() {
+            return Message::decode(&bytes).unwrap();
+        }
+    }
+}
+
+async fn hear_input(line: &mut Line) -> Message {
+    loop {
+        let message = hear(line).await;
+        if message.message_type == MessageType::InputStreamData {
+            return message;
+        }
+    }
+}
+
+fn acknowledged(message: &Message) -> Option<i64> {
+    (message.message_type == MessageType::Acknowledge).then(|| {
+        Acknowledgement::decode(&message.payload)
+            .unwrap()
+            .acknowledged_message_sequence_number
+    })
+}
+
+fn bye() -> Frame {
+    Frame::Close(Some(CloseFrame {
+        code: CloseCode::Normal,
+        reason: "Bye".into(),
+    }))
+}
+
+async fn expect_ready(near: &mut Near) {
+    assert!(matches!(near.event().await, Event::Ready { .. }));
+    assert!(matches!(near.event().await, Event::Output(bytes) if bytes == "$ "));
+}
+
+#[tokio::test]
+async fn the_hourly_bye_is_a_cut_and_the_session_goes_on_at_another_address() {
+    let (far, second) = (Far::new().await, Far::new().await);
+    let gateway = Prepared::resuming([
+        Err(failure("the network is away", Lasting::Passing)),
+        Ok(Resumption::Open(second.opening("second"))),
+    ]);
+    let (mut near, mut line) = pair(&far, gateway.clone(), OPTIONS, 64).await;
+    line.send(output(0, "$ ")).await.unwrap();
+    expect_ready(&mut near).await;
+    assert_eq!(acknowledged(&hear(&mut line).await), Some(0));
+    near.write(b"ls\r").await;
+    let unacknowledged = hear_input(&mut line).await;
+    line.send(bye()).await.unwrap();
+
+    let (mut line, open) = second.accept().await;
+    assert_eq!(open["TokenValue"], "second");
+    assert_eq!(open["ClientId"], Uuid::from_u128(7).to_string());
+    assert_eq!(
+        hear_input(&mut line).await,
+        unacknowledged,
+        "it is repeated at once, number and id"
+    );
+    assert_eq!(
+        gateway.signatures.load(Ordering::SeqCst),
+        2,
+        "each dial is signed"
+    );
+    let Event::Reconnecting { cause } = near.event().await else {
+        panic!("not told")
+    };
+    assert!(cause.contains("1000") && cause.contains("Bye"), "{cause}");
+    assert!(matches!(near.event().await, Event::Reconnected { .. }));
+    line.send(output(1, "README")).await.unwrap();
+    assert!(matches!(near.event().await, Event::Output(bytes) if bytes == "README"));
+}
+
+#[tokio::test]
+async fn a_gateway_that_answers_no_ping_counts_as_cut() {
+    let (far, second) = (Far::new().await, Far::new().await);
+    let options = Options {
+        ping_every: Duration::from_millis(30),
+        deaf_after: Duration::from_millis(200),
+        ..OPTIONS
+    };
+    let gateway = Prepared::resuming([Ok(Resumption::Open(second.opening("second")))]);
+    // The first line is kept and not polled, so that no pong leaves.
+    let (mut near, mut line) = pair(&far, gateway, options, 64).await;
+    line.send(output(0, "$ ")).await.unwrap();
+    expect_ready(&mut near).await;
+    let (mut second_line, _) = second.accept().await;
+    let Event::Reconnecting { cause } = near.event().await else {
+        panic!("not told")
+    };
+    assert!(cause.contains("nothing was heard"), "{cause}");
+    assert!(matches!(near.event().await, Event::Reconnected { .. }));
+    // One that answers pings is kept, well beyond the deadline.
+    let started = tokio::time::Instant::now();
+    let mut pings = 0;
+    while started.elapsed() < options.deaf_after * 3 {
+        if let Ok(frame) = timeout(options.deaf_after, second_line.next()).await {
+            pings += usize::from(matches!(frame, Some(Ok(Frame::Ping(_)))));
+        }
+    }
+    assert!(pings >= 3, "{pings}");
+    assert!(near.events.try_recv().is_err(), "the second line was cut too");
+}
+
+#[tokio::test]
+async fn the_end_is_told_even_when_the_socket_goes_with_it() {
+    let far = Far::new().await;
+    let (mut near, mut line) = pair(&far, Arc::new(Prepared::default()), OPTIONS, 64).await;
+    line.feed(output(0, "$ ")).await.unwrap();
+    line.feed(closed("logged out")).await.unwrap();
+    line.flush().await.unwrap();
+    // Without a close frame, and with our acknowledgement unread: the socket is reset.
+    drop(line);
+    expect_ready(&mut near).await;
+    let last = near.event().await;
+    assert!(
+        matches!(&last, Event::Closed(words) if words == "logged out"),
+        "{last:?}"
+    );
+    assert!(timeout(PATIENCE, near.events.recv()).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_slow_reader_loses_nothing_and_stops_the_acknowledgements() {
+    const COUNT: i64 = 400;
+    let far = Far::new().await;
+    let (mut near, mut line) = pair(&far, Arc::new(Prepared::default()), OPTIONS, 2).await;
+    line.send(output(0, "$ ")).await.unwrap();
+    for sequence in 1..=COUNT {
+        line.feed(output(sequence, vec![b'x'; 100])).await.unwrap();
+    }
+    line.flush().await.unwrap();
+    // Two events wait in the queue and one message's worth with the driver; the rest is not acknowledged.
+    let mut early = 0;
+    while timeout(Duration::from_millis(300), line.next()).await.is_ok() {
+        early += 1;
+    }
+    assert!(early < 10, "{early} acknowledged unread");
+    expect_ready(&mut near).await;
+    for sequence in 1..=COUNT {
+        assert!(matches!(near.event().await, Event::Output(_)), "{sequence}");
+    }
+    let mut last = None;
+    while last != Some(COUNT) {
+        last = acknowledged(&hear(&mut line).await).or(last);
+    }
+}
+
+#[tokio::test]
+async fn who_lets_go_of_the_channel_ends_the_task() {
+    let far = Far::new().await;
+    let (near, mut line) = pair(&far, Arc::new(Prepared::default()), OPTIONS, 64).await;
+    let Near {
+        events,
+        writes,
+        _urgent: urgent,
+        task,
+    } = near;
+    drop((events, writes, urgent));
+    timeout(PATIENCE, task).await.unwrap().unwrap();
+    assert!(!matches!(
+        timeout(PATIENCE, line.next()).await.unwrap(),
+        Some(Ok(Frame::Binary(_)))
+    ));
+}
+
+#[tokio::test]
+async fn a_session_that_ended_while_we_were_away_says_so() {
+    let far = Far::new().await;
+    let gateway = Prepared::resuming([Ok(Resumption::TimedOut)]);
+    let (mut near, mut line) = pair(&far, gateway, OPTIONS, 64).await;
+    line.send(output(0, "$ ")).await.unwrap();
+    expect_ready(&mut near).await;
+    drop(line);
+    assert!(matches!(near.event().await, Event::Reconnecting { .. }));
+    assert!(matches!(near.event().await, Event::TimedOut));
+}
+
+#[tokio::test]
+async fn what_cannot_be_resumed_fails_with_the_reason() {
+    let far = Far::new().await;
+    let gateway = Prepared::resuming([Err(failure("the credentials have expired", Lasting::Final))]);
+    let (mut near, mut line) = pair(&far, gateway, OPTIONS, 64).await;
+    line.send(output(0, "$ ")).await.unwrap();
+    expect_ready(&mut near).await;
+    drop(line);
+    assert!(matches!(near.event().await, Event::Reconnecting { .. }));
+    let Event::Failed(error) = near.event().await else {
+        panic!("not told")
+    };
+    assert_eq!(error.to_string(), "the credentials have expired");
+}
+
+#[tokio::test]
+async fn an_agent_that_never_speaks_is_not_waited_for_for_ever() {
+    let far = Far::new().await;
+    let options = Options {
+        wonder_after: Duration::from_millis(20),
+        silent_after: Duration::from_millis(80),
+        ..OPTIONS
+    };
+    let (mut near, _line) = pair(&far, Arc::new(Prepared::default()), options, 64).await;
+    assert!(matches!(near.event().await, Event::Waiting));
+    assert!(matches!(
+        near.event().await,
+        Event::Failed(ChannelError::Silent(_))
+    ));
+}
+
+#[tokio::test]
+async fn a_refused_upgrade_tells_status_and_body() {
+    let far = Far::new().await;
+    let opening = far.opening("first");
+    let refuse = async {
+        let (mut tcp, _) = far.listener.accept().await.unwrap();
+        let mut request = [0; 4096];
+        let length = tcp.read(&mut request).await.unwrap();
+        let request = String::from_utf8_lossy(&request[..length]).to_lowercase();
+        assert!(request.contains("authorization: signature 1"), "{request}");
+        let refusal = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 9\r\n\r\nnot today";
+        tcp.write_all(refusal).await.unwrap();
+        tcp
+    };
+    let gateway = Prepared::default();
+    let dialer = Dialer::default();
+    let (result, _tcp) = tokio::join!(connect(&opening, Uuid::from_u128(7), &gateway, &dialer), refuse);
+    let error = result.unwrap_err().to_string();
+    assert_eq!(error, "the gateway refused the data channel: HTTP 403 not today");
+}
