@@ -6,12 +6,15 @@ use crate::protocol::message::Message;
 
 /// Messages that came before their turn wait here; as many as the plugin keeps.
 const CAPACITY: usize = 10_000;
+/// And so many bytes: agents send 1 KiB a message, but nothing holds a broken peer to that.
+const CAPACITY_BYTES: usize = 64 << 20;
 
 /// The reorder buffer of one direction.
 #[derive(Debug, Default)]
 pub struct Incoming {
     expected: i64,
     early: BTreeMap<i64, Message>,
+    early_bytes: usize,
 }
 
 /// What became of an arrived message, and with it whether it is to be acknowledged.
@@ -36,15 +39,18 @@ impl Incoming {
             return Arrival::Duplicate;
         }
         if sequence > self.expected {
-            if self.early.len() >= CAPACITY {
+            let bytes = self.early_bytes.saturating_add(message.payload.len());
+            if self.early.len() >= CAPACITY || bytes > CAPACITY_BYTES {
                 return Arrival::Dropped;
             }
+            self.early_bytes = bytes;
             self.early.insert(sequence, message);
             return Arrival::Early;
         }
         let mut ready = vec![message];
         self.expected = self.expected.saturating_add(1);
         while let Some(next) = self.early.remove(&self.expected) {
+            self.early_bytes = self.early_bytes.saturating_sub(next.payload.len());
             ready.push(next);
             self.expected = self.expected.saturating_add(1);
         }
@@ -98,5 +104,26 @@ mod tests {
             panic!("0 is in turn")
         };
         assert_eq!(all.len(), CAPACITY + 1);
+    }
+
+    #[test]
+    fn large_messages_fill_it_sooner_and_leave_it_empty() {
+        let payload = Bytes::from(vec![0; CAPACITY_BYTES / 4]);
+        let large = |sequence| Message {
+            payload: payload.clone(),
+            ..message(sequence)
+        };
+        let mut incoming = Incoming::default();
+        for round in 0..2 {
+            let first = round * 5;
+            for sequence in first + 1..=first + 4 {
+                assert_eq!(incoming.arrive(large(sequence)), Arrival::Early);
+            }
+            assert_eq!(incoming.arrive(large(first + 5)), Arrival::Dropped);
+            let Arrival::InOrder(all) = incoming.arrive(large(first)) else {
+                panic!("{first} is in turn")
+            };
+            assert_eq!(all.len(), 5);
+        }
     }
 }
