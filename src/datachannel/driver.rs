@@ -36,6 +36,11 @@ const SLEPT: Duration = Duration::from_secs(20);
 /// After a sleep the gateway has this long to show that the connection lives.
 const AFTER_SLEEP: Duration = Duration::from_secs(5);
 
+/// What has arrived on a failed socket is there at once.
+const REST: Duration = Duration::from_millis(100);
+/// More messages than a socket's buffer holds.
+const LONGEST_REST: usize = 10_000;
+
 /// How one socket came to its end.
 enum Cut {
     /// Find another one.
@@ -100,8 +105,9 @@ impl Driver {
                 Cut::Over => break None,
                 Cut::Failed(error) => break Some(Event::Failed(error)),
             };
+            self.read_rest(&mut socket).await;
             drop(socket);
-            // The end may have been heard just before the socket went: that is no cut.
+            // What came before the socket went may have been the session's end: that is no cut.
             if let Err(error) = self.collect() {
                 break Some(Event::Failed(error));
             }
@@ -220,6 +226,19 @@ impl Driver {
             }
             if let Some(cut) = self.check_silence(now) {
                 return cut;
+            }
+        }
+    }
+
+    /// Hears what had arrived when the socket failed: a gateway that has said all it had to say may be gone
+    /// before we have acknowledged it.
+    async fn read_rest(&mut self, socket: &mut Socket) {
+        for _ in 0..LONGEST_REST {
+            match timeout(REST, socket.next()).await {
+                Ok(Some(Ok(Message::Binary(bytes)))) => self.hear(&bytes),
+                Ok(Some(Ok(Message::Text(text)))) => self.hear(text.as_bytes()),
+                Ok(Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)))) => {}
+                Ok(Some(Ok(Message::Close(_)) | Err(_)) | None) | Err(_) => return,
             }
         }
     }
