@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::time::{sleep, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::{self, Message};
 use uuid::Uuid;
@@ -24,7 +24,6 @@ use crate::protocol::session::{self, Session, Stamp};
 pub(super) enum Urgent {
     Interrupt(Bytes),
     Resize { cols: u32, rows: u32 },
-    Drain(oneshot::Sender<()>),
 }
 
 /// Closed so often before anything was heard, and trying on is vain.
@@ -62,7 +61,6 @@ pub(super) struct Driver {
     urgent: mpsc::Receiver<Urgent>,
     /// Events that the reader has not taken yet. While there are any, the socket is not read.
     pending: VecDeque<Event>,
-    drains: Vec<oneshot::Sender<()>>,
     /// Whether the agent was heard at all.
     heard: bool,
     closed_at_once: u32,
@@ -90,7 +88,6 @@ impl Driver {
             writes,
             urgent,
             pending: VecDeque::new(),
-            drains: Vec::new(),
             heard: false,
             closed_at_once: 0,
             opened: Instant::now(),
@@ -154,12 +151,6 @@ impl Driver {
                 drop(timeout(Duration::from_secs(1), socket.close(None)).await);
                 return Cut::Over;
             }
-            if self.session.is_drained() {
-                for drain in self.drains.drain(..) {
-                    // Who asked may have stopped waiting.
-                    let _ = drain.send(());
-                }
-            }
             let now = Instant::now();
             let reading = self.pending.is_empty();
             if !reading {
@@ -196,7 +187,6 @@ impl Driver {
                         self.session.interrupt(bytes);
                     }
                     Some(Urgent::Resize { cols, rows }) => self.session.resize(Size { cols, rows }),
-                    Some(Urgent::Drain(done)) => self.drains.push(done),
                     None => return Cut::Over,
                 },
                 bytes = self.writes.recv(), if !self.session.is_full() => match bytes {

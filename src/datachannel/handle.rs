@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
@@ -16,8 +16,8 @@ use crate::net::Dialer;
 
 /// Events that wait for a slow reader; behind them the socket is not read, so nothing is dropped.
 const EVENTS: usize = 64;
-/// Writes that wait for the driver.
-const WRITES: usize = 4;
+/// Writes that wait for the driver: the backlog is the caller's, who can drop it.
+const WRITES: usize = 1;
 /// Sizes and interrupts: a person cannot type faster.
 const URGENT: usize = 64;
 
@@ -61,13 +61,25 @@ pub enum Event {
     Failed(ChannelError),
 }
 
-/// An open data channel. Dropping it closes the socket; it does not end the session.
+/// An open data channel.
 #[derive(Debug)]
 pub struct Channel {
+    events: Events,
+    writer: Writer,
+}
+
+/// The receiving side. Dropping it closes the socket; it does not end the session.
+#[derive(Debug)]
+pub struct Events {
     events: mpsc::Receiver<Event>,
+    task: JoinHandle<()>,
+}
+
+/// The sending side.
+#[derive(Debug, Clone)]
+pub struct Writer {
     writes: mpsc::Sender<Bytes>,
     urgent: mpsc::Sender<Urgent>,
-    task: JoinHandle<()>,
 }
 
 /// Dials and sends the open message; then a task carries the channel until its last event.
@@ -91,57 +103,56 @@ pub async fn open(
     );
     let task = tokio::spawn(driver.run(socket));
     Ok(Channel {
-        events,
-        writes,
-        urgent,
-        task,
+        events: Events { events, task },
+        writer: Writer { writes, urgent },
     })
 }
 
 impl Channel {
-    /// The next event; `None` after the last. Cancel-safe.
-    pub async fn event(&mut self) -> Option<Event> {
-        self.events.recv().await
-    }
-
-    /// A place for one write, when the channel takes more. `None`: the channel has ended. Cancel-safe.
-    pub async fn writable(&self) -> Option<Writable> {
-        self.writes.clone().reserve_owned().await.ok().map(Writable)
-    }
-
-    /// Sends bytes ahead of everything not sent yet, which is dropped: for Ctrl-C and the like.
-    pub fn interrupt(&self, bytes: Bytes) {
-        drop(self.urgent.try_send(Urgent::Interrupt(bytes)));
-    }
-
-    /// Tells the agent the terminal's size.
-    pub fn resize(&self, cols: u16, rows: u16) {
-        drop(self.urgent.try_send(Urgent::Resize {
-            cols: cols.into(),
-            rows: rows.into(),
-        }));
-    }
-
-    /// Waits until all that was written is acknowledged, at most `limit`.
-    pub async fn drain(&self, limit: Duration) {
-        let (done, drained) = oneshot::channel();
-        if self.urgent.send(Urgent::Drain(done)).await.is_ok() {
-            drop(tokio::time::timeout(limit, drained).await);
-        }
+    /// Both sides, to be used side by side.
+    pub fn split(self) -> (Events, Writer) {
+        (self.events, self.writer)
     }
 }
 
-impl Drop for Channel {
+impl Events {
+    /// The next event; `None` after the last. Cancel-safe.
+    pub async fn next(&mut self) -> Option<Event> {
+        self.events.recv().await
+    }
+}
+
+impl Drop for Events {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
+impl Writer {
+    /// A place for one write, when the channel takes more. `None`: the channel has ended. Cancel-safe.
+    pub async fn writable(&self) -> Option<Writable<'_>> {
+        self.writes.reserve().await.ok().map(Writable)
+    }
+
+    /// Sends bytes ahead of everything not sent yet, which is dropped: for Ctrl-C and the like.
+    pub fn interrupt(&self, bytes: Bytes) {
+        let _ = self.urgent.try_send(Urgent::Interrupt(bytes));
+    }
+
+    /// Tells the agent the terminal's size.
+    pub fn resize(&self, cols: u16, rows: u16) {
+        let _ = self.urgent.try_send(Urgent::Resize {
+            cols: cols.into(),
+            rows: rows.into(),
+        });
+    }
+}
+
 /// A place for one write.
 #[derive(Debug)]
-pub struct Writable(mpsc::OwnedPermit<Bytes>);
+pub struct Writable<'a>(mpsc::Permit<'a, Bytes>);
 
-impl Writable {
+impl Writable<'_> {
     /// Queues the bytes.
     pub fn write(self, bytes: Bytes) {
         self.0.send(bytes);

@@ -16,7 +16,7 @@ use crate::secret::Secret;
 
 pub use crate::protocol::delivery::outgoing::Limits;
 pub use crate::protocol::handshake::{Refusal, SessionType};
-pub use handle::{Channel, Event, open};
+pub use handle::{Channel, Event, Events, Writable, Writer, open};
 
 /// A boxed future, for traits that are used as objects.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -26,7 +26,7 @@ impl Limits {
     pub const SHELL: Self = Self {
         payload: 1024,
         in_flight: 16 * 1024,
-        unsent: 64 * 1024,
+        unsent: 4 * 1024,
     };
 }
 

@@ -1,0 +1,71 @@
+//! What the data channel asks of AWS: signatures and resumption, each with the credentials of the moment.
+
+use std::sync::Arc;
+
+use crate::aws::Aws;
+use crate::aws::error::{ErrorKind, ServiceError};
+use crate::aws::session::Resumed;
+use crate::datachannel::{BoxFuture, Gateway, GatewayError, Headers, Lasting, Opening, Resumption};
+use crate::ids::SessionId;
+use crate::transport::stream_url;
+
+pub(super) struct AwsGateway {
+    aws: Arc<Aws>,
+    session: SessionId,
+    allowed: Vec<String>,
+}
+
+impl AwsGateway {
+    pub(super) fn new(aws: Arc<Aws>, session: SessionId, allowed: Vec<String>) -> Self {
+        Self {
+            aws,
+            session,
+            allowed,
+        }
+    }
+}
+
+impl Gateway for AwsGateway {
+    fn sign<'a>(&'a self, url: &'a str) -> BoxFuture<'a, Result<Headers, GatewayError>> {
+        Box::pin(async move { self.aws.sign_upgrade(url).await.map_err(|error| trouble(&error)) })
+    }
+
+    fn resume(&self) -> BoxFuture<'_, Result<Resumption, GatewayError>> {
+        Box::pin(async {
+            match self
+                .aws
+                .resume_session(&self.session)
+                .await
+                .map_err(|error| trouble(&error))?
+            {
+                Resumed::TimedOut => Ok(Resumption::TimedOut),
+                Resumed::Open(opening) => {
+                    // The new address is as untrusted as the first one was.
+                    stream_url::check(opening.stream_url.expose(), self.aws.region(), &self.allowed)
+                        .map_err(|error| GatewayError {
+                            message: error.to_string(),
+                            lasting: Lasting::Final,
+                        })?;
+                    Ok(Resumption::Open(Opening {
+                        session: opening.session,
+                        url: opening.stream_url,
+                        token: opening.token,
+                    }))
+                }
+            }
+        })
+    }
+}
+
+/// A session that is gone stays gone and a denial stays one; expired credentials may be renewed while we try,
+/// and a network comes back.
+fn trouble(error: &ServiceError) -> GatewayError {
+    let lasting = match error.kind {
+        ErrorKind::NotFound | ErrorKind::AccessDenied { .. } => Lasting::Final,
+        _ => Lasting::Passing,
+    };
+    GatewayError {
+        message: error.to_string(),
+        lasting,
+    }
+}

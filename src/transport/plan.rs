@@ -1,0 +1,105 @@
+//! What a session is to do, and how it came out. A plan says what, never how.
+
+use std::time::Duration;
+
+use crate::aws::session::SessionRequest;
+use crate::datachannel::BoxFuture;
+use crate::ids::SessionId;
+
+/// One session, wished.
+#[derive(Debug, Clone)]
+pub struct SessionPlan {
+    /// What StartSession is asked for.
+    pub request: SessionRequest,
+    /// What the session does.
+    pub work: Work,
+}
+
+/// What a session does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Work {
+    /// The terminal is the remote's.
+    Shell {
+        /// The character that begins `~.`, if any.
+        escape: Option<u8>,
+    },
+}
+
+/// Which transport to take.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum, serde::Deserialize, serde::Serialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Choice {
+    /// Our own engine; the plugin where the far end speaks what we do not understand
+    #[default]
+    Auto,
+    /// Our own engine
+    Native,
+    /// AWS's session-manager-plugin
+    Plugin,
+}
+
+/// What typed input waits for: the session is started on a remembered id while the name is still being looked
+/// up. `Err` says why the two disagree; then the session ends before a byte was sent.
+pub type Gate = BoxFuture<'static, Result<(), String>>;
+
+/// What happens on the way. The caller words it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// AWS has started the session.
+    Started(SessionId),
+    /// The terminal is about to be the remote's.
+    Entering,
+    /// The agent has not been heard for some seconds.
+    Waiting,
+    /// The connection was cut; a new one is being made.
+    Reconnecting(String),
+    /// The session goes on after that time.
+    Back(Duration),
+    /// The agent's own word. Untrusted.
+    CustomerMessage(String),
+    /// `~?` was typed.
+    EscapeHelp,
+    /// The native session was ended and another one started through the plugin.
+    FellBack {
+        /// The session that was ended.
+        ended: SessionId,
+        /// The new one.
+        started: SessionId,
+        /// Why.
+        cause: String,
+    },
+    /// A session could not be ended.
+    NotEnded(SessionId, String),
+}
+
+/// Who hears of them.
+pub trait Notices: Send + Sync {
+    /// Takes one. The terminal is raw from [`Notice::Entering`] on.
+    fn notice(&self, notice: Notice);
+}
+
+/// How a session came out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// The session.
+    pub session: SessionId,
+    /// How it ended.
+    pub end: End,
+}
+
+/// How a session ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// By the far end, with its words (untrusted, often none).
+    Remote(String),
+    /// By `~.`.
+    Escape,
+    /// By AWS, while nobody was connected.
+    TimedOut,
+    /// By a signal to us.
+    Signal(i32),
+    /// Before a byte was sent: what was looked up disagrees.
+    GateRefused(String),
+}
