@@ -3,11 +3,13 @@
 pub mod escape;
 pub mod input;
 pub mod output;
+#[cfg(test)]
+mod tests;
 #[cfg(unix)]
 mod unix;
 
 #[cfg(unix)]
-pub use unix::{Heard, RawMode, Signals, size};
+pub use unix::{Heard, Kept, RawMode, Signals, is_terminal, size, stop};
 
 /// What the terminal measures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

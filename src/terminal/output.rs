@@ -38,15 +38,14 @@ impl Output {
         })
     }
 
-    /// Queues bytes. [`Gone`] when stdout takes no more; [`Output::finish`] then says why. Cancel-safe.
-    ///
-    /// # Errors
-    /// See [`Gone`].
-    pub async fn write(&self, bytes: Bytes) -> Result<(), Gone> {
-        self.chunks.send(bytes).await.map_err(|_| Gone)
+    /// A place for one chunk, when there is room. `None`: stdout takes no more; [`Output::finish`] says why.
+    /// Cancel-safe.
+    pub async fn place(&self) -> Option<Place<'_>> {
+        self.chunks.reserve().await.ok().map(Place)
     }
 
-    /// Waits until the last byte is written.
+    /// Waits until the last byte is written: for ever, where nobody reads. Given up, the rest is written
+    /// while the process lives.
     ///
     /// # Errors
     /// Whatever writing gave.
@@ -58,13 +57,20 @@ impl Output {
     }
 }
 
-/// Stdout takes no more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Gone;
+/// A place for one chunk.
+#[derive(Debug)]
+pub struct Place<'a>(mpsc::Permit<'a, Bytes>);
+
+impl Place<'_> {
+    /// Queues the bytes.
+    pub fn write(self, bytes: Bytes) {
+        self.0.send(bytes);
+    }
+}
 
 fn write(mut chunks: mpsc::Receiver<Bytes>) -> io::Result<()> {
-    // Unbuffered: std's stdout would hold back the last line.
-    let mut out = io::stdout().lock();
+    // What std still holds goes first; from then on nothing is held back, the last line included.
+    io::stdout().flush()?;
     while let Some(first) = chunks.blocking_recv() {
         let mut batch = first;
         if let Ok(second) = chunks.try_recv() {
@@ -77,12 +83,12 @@ fn write(mut chunks: mpsc::Receiver<Bytes>) -> io::Result<()> {
             }
             batch = joined.into();
         }
-        write_all(&mut out, &batch)?;
+        write_all(&batch)?;
     }
     Ok(())
 }
 
-fn write_all(out: &mut io::StdoutLock<'_>, mut bytes: &[u8]) -> io::Result<()> {
+fn write_all(mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         match rustix::io::write(rustix::stdio::stdout(), bytes) {
             Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
@@ -95,5 +101,5 @@ fn write_all(out: &mut io::StdoutLock<'_>, mut bytes: &[u8]) -> io::Result<()> {
             Err(error) => return Err(error.into()),
         }
     }
-    out.flush()
+    Ok(())
 }

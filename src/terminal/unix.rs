@@ -1,54 +1,110 @@
 //! Terminals and signals of Unix.
 
 use std::io;
-use std::sync::{Mutex, Once, PoisonError};
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 
 use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Size;
 
-/// The terminal as it was before raw mode; here, so that the panic hook finds it too.
+/// The terminal as it was; here, so that the panic hook finds it too.
 static SAVED: Mutex<Option<Termios>> = Mutex::new(None);
+
+/// Whether stdin is a terminal.
+pub fn is_terminal() -> bool {
+    isatty(rustix::stdio::stdin())
+}
+
+/// The settings of the terminal on stdin. Dropping this brings them back, in unwinding too: for work that
+/// lets somebody else change them.
+#[derive(Debug)]
+#[must_use]
+pub struct Kept(());
+
+impl Kept {
+    /// Remembers the settings. `None` where stdin is no terminal.
+    ///
+    /// # Errors
+    /// The terminal's own.
+    pub fn save() -> io::Result<Option<Self>> {
+        Ok(Self::settings()?.map(|(kept, _)| kept))
+    }
+
+    fn settings() -> io::Result<Option<(Self, Termios)>> {
+        if !is_terminal() {
+            return Ok(None);
+        }
+        restore_on_panic();
+        let before = tcgetattr(rustix::stdio::stdin())?;
+        *saved() = Some(before.clone());
+        Ok(Some((Self(()), before)))
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        let before = saved().take();
+        if let Some(before) = before {
+            set(&before);
+        }
+    }
+}
 
 /// Raw mode of the terminal on stdin. Dropping it puts the terminal back, in unwinding too.
 #[derive(Debug)]
 #[must_use]
-pub struct RawMode(());
+pub struct RawMode {
+    raw: Termios,
+    _kept: Kept,
+}
 
 impl RawMode {
-    /// Every key goes to the remote, none to this terminal. `None` where stdin is no terminal.
+    /// Every key goes to the remote, none to this terminal. `None` where stdin is no terminal. What was typed
+    /// before stays to be read.
     ///
     /// # Errors
     /// The terminal's own.
     pub fn enter() -> io::Result<Option<Self>> {
-        let stdin = rustix::stdio::stdin();
-        if !isatty(stdin) {
+        let Some((kept, before)) = Kept::settings()? else {
             return Ok(None);
-        }
-        restore_on_panic();
-        let before = tcgetattr(stdin)?;
-        let mut raw = before.clone();
+        };
+        let mut raw = before;
         raw.make_raw();
-        *SAVED.lock().unwrap_or_else(PoisonError::into_inner) = Some(before);
-        let guard = Self(());
-        tcsetattr(stdin, OptionalActions::Drain, &raw)?;
-        Ok(Some(guard))
+        // Not `Drain`, which waits for ever where the output is stopped.
+        tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, &raw)?;
+        Ok(Some(Self { raw, _kept: kept }))
+    }
+
+    /// Puts the terminal back and stops this process, as Ctrl-Z does to others. Call [`RawMode::resume`] when
+    /// it goes on.
+    pub fn suspend(&self) {
+        if let Some(before) = saved().as_ref() {
+            set(before);
+        }
+        stop();
+    }
+
+    /// Raw again, after the shell had the terminal.
+    pub fn resume(&self) {
+        if saved().is_some() {
+            set(&self.raw);
+        }
     }
 }
 
-impl Drop for RawMode {
-    fn drop(&mut self) {
-        restore();
-    }
+/// Stops this process until a SIGCONT. SIGTSTP itself is caught, so it is the one that cannot be.
+pub fn stop() {
+    let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::STOP);
 }
 
-fn restore() {
-    let saved = SAVED.lock().unwrap_or_else(PoisonError::into_inner).take();
-    if let Some(before) = saved {
-        // The terminal may be gone; then there is nothing to restore.
-        let _ = tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, &before);
-    }
+fn saved() -> MutexGuard<'static, Option<Termios>> {
+    SAVED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn set(settings: &Termios) {
+    // The terminal may be gone; then there is nothing to set.
+    let _ = tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, settings);
 }
 
 /// The message of a panic belongs on a terminal that shows it in lines.
@@ -57,7 +113,10 @@ fn restore_on_panic() {
     HOOK.call_once(|| {
         let usual = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
-            restore();
+            let before = saved().take();
+            if let Some(before) = before {
+                set(&before);
+            }
             usual(panic);
         }));
     });
@@ -80,6 +139,10 @@ pub fn size() -> Size {
 pub enum Heard {
     /// The terminal has another size.
     Resized,
+    /// The process is to stop, as by Ctrl-Z from elsewhere; it has not yet.
+    Stopped,
+    /// The process goes on after a stop: somebody else had the terminal meanwhile.
+    Continued,
     /// The process is to end, by the signal of this number.
     Ended(i32),
 }
@@ -92,6 +155,7 @@ pub struct Signals {
     interrupt: Signal,
     quit: Signal,
     stop: Signal,
+    go_on: Signal,
     resize: Signal,
 }
 
@@ -107,17 +171,26 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
             quit: signal(SignalKind::quit())?,
             stop: signal(SignalKind::from_raw(rustix::process::Signal::TSTP.as_raw()))?,
+            go_on: signal(SignalKind::from_raw(rustix::process::Signal::CONT.as_raw()))?,
             resize: signal(SignalKind::window_change())?,
         })
     }
 
-    /// The number of the next signal that ends the process. Cancel-safe.
+    /// The number of the next signal that ends the process; stops it on the way where that is wanted, with
+    /// the terminal as it is. Cancel-safe.
     pub async fn ended(&mut self) -> i32 {
         loop {
-            if let Heard::Ended(number) = self.next().await {
-                return number;
+            match self.next().await {
+                Heard::Ended(number) => return number,
+                Heard::Stopped => stop(),
+                Heard::Resized | Heard::Continued => {}
             }
         }
+    }
+
+    /// The next Ctrl-C of somebody who does not want to wait. Cancel-safe.
+    pub async fn impatience(&mut self) {
+        self.interrupt.recv().await;
     }
 
     /// The next signal that ends the process and is not meant for a child in the foreground: key strokes
@@ -134,10 +207,12 @@ impl Signals {
         }
     }
 
-    /// The next signal of either kind. Cancel-safe.
+    /// The next signal of any kind. Cancel-safe.
     pub async fn next(&mut self) -> Heard {
         tokio::select! {
             _ = self.resize.recv() => Heard::Resized,
+            _ = self.stop.recv() => Heard::Stopped,
+            _ = self.go_on.recv() => Heard::Continued,
             _ = self.terminate.recv() => Heard::Ended(SignalKind::terminate().as_raw_value()),
             _ = self.hangup.recv() => Heard::Ended(SignalKind::hangup().as_raw_value()),
             _ = self.interrupt.recv() => Heard::Ended(SignalKind::interrupt().as_raw_value()),

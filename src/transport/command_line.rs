@@ -12,8 +12,13 @@ pub fn equivalent(
 ) -> String {
     let mut words = vec!["aws".to_owned(), "ssm".into(), "start-session".into()];
     let mut option = |name: &str, value: &str| {
-        words.push(name.to_owned());
-        words.push(quote(value));
+        if value.starts_with('-') {
+            // As a word of its own it would be taken for an option.
+            words.push(format!("{name}={}", quote(value)));
+        } else {
+            words.push(name.to_owned());
+            words.push(quote(value));
+        }
     };
     option("--target", request.target.as_str());
     if let Some(document) = &request.document {
@@ -39,21 +44,21 @@ pub fn equivalent(
     words.join(" ")
 }
 
-/// One safe word; text with control characters becomes `$'…'`, so that it neither breaks the line nor reaches
-/// the terminal.
+/// One safe word; text with characters that a terminal obeys, or that hide or reorder others, becomes `$'…'`,
+/// so that the line looks like what it is.
 fn quote(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
         return text.to_owned();
     }
-    if !text.chars().any(char::is_control) {
+    if !text.chars().any(is_invisible) {
         return format!("'{}'", text.replace('\'', r"'\''"));
     }
     let mut quoted = String::from("$'");
     for c in text.chars() {
         match c {
             '\'' | '\\' => quoted.extend(['\\', c]),
-            c if c.is_control() => {
+            c if is_invisible(c) => {
                 for byte in c.to_string().bytes() {
                     quoted.push_str(&format!("\\x{byte:02x}"));
                 }
@@ -63,6 +68,13 @@ fn quote(text: &str) -> String {
     }
     quoted.push('\'');
     quoted
+}
+
+/// Controls, line separators, zero-width characters, bidirectional marks, tags.
+fn is_invisible(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 #[cfg(test)]
@@ -84,6 +96,47 @@ mod tests {
                 r#"--parameters '{"command":["echo '\''hi'\'' $(id)"]}' --reason $'it\'s\x0aurgent' "#,
                 "--profile prod --region eu-west-2"
             )
+        );
+    }
+
+    #[test]
+    fn a_shell_reads_back_what_was_quoted() {
+        for text in [
+            "",
+            "plain",
+            "two words",
+            "it's",
+            "a\"b`c$(d)\\e",
+            "!history ~ * ? # ;&|<>()",
+            "tab\tline\nbell\x07\x1b[2J",
+            "\u{202e}desrever\u{200b}",
+            "ünï",
+            "\\",
+            "'",
+            "\n'",
+        ] {
+            let quoted = quote(text);
+            assert!(!quoted.chars().any(is_invisible), "{quoted:?}");
+            let said = std::process::Command::new("bash")
+                .args(["-c", &format!("printf %s {quoted}")])
+                .output()
+                .unwrap();
+            assert_eq!(String::from_utf8(said.stdout).unwrap(), text, "{quoted}");
+        }
+    }
+
+    #[test]
+    fn no_value_becomes_an_option() {
+        let request = SessionRequest {
+            target: "i-0123456789abcdef0".parse().unwrap(),
+            document: None,
+            parameters: [].into(),
+            reason: Some("--endpoint-url https://evil.example".into()),
+        };
+        let line = equivalent(&request, &"eu-west-2".parse().unwrap(), None, None);
+        assert!(
+            line.contains(" --reason='--endpoint-url https://evil.example' --region"),
+            "{line}"
         );
     }
 }

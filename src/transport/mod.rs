@@ -6,20 +6,29 @@ pub mod plan;
 pub mod plugin;
 pub mod stream_url;
 
+use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
+use tokio::time::{sleep, timeout};
+
 use crate::aws::Aws;
 use crate::aws::error::ServiceError;
-use crate::aws::session::Opening;
+use crate::aws::session::{Opening, Which};
 use crate::datachannel::{ChannelError, Refusal};
 use crate::ids::SessionId;
-use crate::terminal::Signals;
+use crate::terminal::{Kept, Signals};
 use plan::{Choice, End, Gate, Notice, Notices, Outcome, SessionPlan};
-use plugin::{Plugin, PluginError};
+use plugin::{Call, Plugin, PluginError};
 
 /// How long ending a session may take before we leave all the same.
 const FAREWELL: Duration = Duration::from_secs(5);
+/// How long we ask AWS what became of a session that the plugin left.
+const AFTERMATH: Duration = Duration::from_secs(3);
+/// AWS takes a moment to see that a session is over.
+const SECOND_LOOK: Duration = Duration::from_millis(700);
 
 /// Starts sessions in one scope and carries them.
 pub struct Carrier {
@@ -37,6 +46,9 @@ pub enum TransportError {
     /// StartSession failed; there is no session.
     #[error(transparent)]
     Start(ServiceError),
+    /// A signal came before there was a session; what its request may have started was ended.
+    #[error("interrupted before the session had started")]
+    Interrupted(i32),
     /// The token was not sent: the address is not AWS's.
     #[error(transparent)]
     StreamUrl(#[from] stream_url::StreamUrlRefused),
@@ -46,10 +58,13 @@ pub enum TransportError {
     /// The agent asked for what our engine cannot do.
     #[error("{0}")]
     Refused(Refusal),
+    /// The document starts a port session: its bytes are not for a terminal.
+    #[error("the document starts a port session, not a shell")]
+    NotAShell,
     /// The plugin is missing, too old, or failed.
     #[error(transparent)]
     Plugin(#[from] PluginError),
-    /// Our own terminal or streams failed.
+    /// Our own terminal or streams failed; a broken pipe means that stdout's reader has gone.
     #[error("the terminal failed: {0}")]
     Terminal(#[from] std::io::Error),
     /// The channel's task is gone without a word; a bug.
@@ -58,14 +73,16 @@ pub enum TransportError {
 }
 
 impl Carrier {
-    /// Starts the session, carries it, and ends it unless the far end has done so.
+    /// Starts the session, carries it, and ends it unless the far end has done so. From the call on, signals
+    /// that would end the process end the session first; see [`End::Signal`]. Let it run to its end: a future
+    /// that is dropped ends nothing.
     ///
     /// # Errors
     /// When it could not be started or did not run to its end; it is ended then too.
     pub async fn run(
         &self,
         plan: &SessionPlan,
-        gate: Option<Gate>,
+        mut gate: Option<Gate>,
         notices: &dyn Notices,
     ) -> Result<Outcome, TransportError> {
         let mut signals = Signals::listen()?;
@@ -74,29 +91,47 @@ impl Carrier {
             Choice::Plugin => Some(Plugin::find().await?),
             Choice::Auto | Choice::Native => None,
         };
-        let opening = self.start(plan).await?;
+        let opening = self.start(plan, &mut signals, notices).await?;
         notices.notice(Notice::Started(opening.session.clone()));
         match plugin {
             Some(plugin) => {
                 self.by_plugin(&plugin, plan, opening, gate, &mut signals, notices)
                     .await
             }
-            None => self.natively(plan, opening, gate, &mut signals, notices).await,
+            None => {
+                self.natively(plan, opening, &mut gate, &mut signals, notices)
+                    .await
+            }
         }
     }
 
-    async fn start(&self, plan: &SessionPlan) -> Result<Opening, TransportError> {
-        self.aws
-            .start_session(&plan.request)
-            .await
-            .map_err(TransportError::Start)
+    async fn start(
+        &self,
+        plan: &SessionPlan,
+        signals: &mut Signals,
+        notices: &dyn Notices,
+    ) -> Result<Opening, TransportError> {
+        let mut starting = pin!(self.aws.start_session(&plan.request));
+        let signal = tokio::select! {
+            opening = &mut starting => return opening.map_err(TransportError::Start),
+            signal = signals.ended() => signal,
+        };
+        // The request may have reached AWS: what it starts has to be ended.
+        let late = tokio::select! {
+            late = timeout(FAREWELL, starting) => late,
+            () = signals.impatience() => return Err(TransportError::Interrupted(signal)),
+        };
+        if let Ok(Ok(opening)) = late {
+            self.end(&opening.session, signals, notices).await;
+        }
+        Err(TransportError::Interrupted(signal))
     }
 
     async fn natively(
         &self,
         plan: &SessionPlan,
         opening: Opening,
-        gate: Option<Gate>,
+        gate: &mut Option<Gate>,
         signals: &mut Signals,
         notices: &dyn Notices,
     ) -> Result<Outcome, TransportError> {
@@ -110,25 +145,27 @@ impl Carrier {
             signals,
             notices,
         );
-        let result = run.await;
-        if !matches!(result, Ok(End::Remote(_) | End::TimedOut)) {
-            self.end(&session, notices).await;
+        // A bug in us must not leave a session behind.
+        let result = AssertUnwindSafe(run).catch_unwind().await;
+        if !matches!(result, Ok(Ok(End::Remote(_) | End::TimedOut))) {
+            self.end(&session, signals, notices).await;
         }
-        match result {
+        match result.unwrap_or_else(|panic| resume_unwind(panic)) {
             Ok(end) => Ok(Outcome { session, end }),
+            // The channel opened and nothing of the session was seen: so the data channel defines this error.
             Err(TransportError::Channel(ChannelError::NotUnderstood(cause)))
                 if self.choice == Choice::Auto =>
             {
                 let Ok(plugin) = Plugin::find().await else {
                     return Err(ChannelError::NotUnderstood(cause).into());
                 };
-                let second = self.start(plan).await?;
+                let second = self.start(plan, signals, notices).await?;
                 notices.notice(Notice::FellBack {
                     ended: session,
                     started: second.session.clone(),
                     cause,
                 });
-                self.by_plugin(&plugin, plan, second, None, signals, notices)
+                self.by_plugin(&plugin, plan, second, gate.take(), signals, notices)
                     .await
             }
             Err(error) => Err(error),
@@ -145,35 +182,90 @@ impl Carrier {
         notices: &dyn Notices,
     ) -> Result<Outcome, TransportError> {
         let session = opening.session.clone();
-        // The plugin takes the keyboard at once: what must agree has to agree before.
-        if let Some(gate) = gate
-            && let Err(why) = gate.await
-        {
-            self.end(&session, notices).await;
-            return Ok(Outcome {
-                session,
-                end: End::GateRefused(why),
-            });
-        }
-        let checked = stream_url::check(
+        let result = self.hand_over(plugin, plan, opening, gate, signals).await;
+        let result = match result {
+            // The plugin leaves with 0 whatever happened.
+            Ok(End::Remote(words)) => match self.aftermath(&session).await {
+                Aftermath::Over => return Ok(outcome(session, End::Remote(words))),
+                Aftermath::Open => Err(PluginError::Left.into()),
+                Aftermath::Unknown => Ok(End::Remote(words)),
+            },
+            other => other,
+        };
+        // Ending a session that is over is no error.
+        self.end(&session, signals, notices).await;
+        result.map(|end| outcome(session, end))
+    }
+
+    async fn hand_over(
+        &self,
+        plugin: &Plugin,
+        plan: &SessionPlan,
+        opening: Opening,
+        gate: Option<Gate>,
+        signals: &mut Signals,
+    ) -> Result<End, TransportError> {
+        stream_url::check(
             opening.stream_url.expose(),
             self.aws.region(),
             &self.stream_endpoints,
-        );
-        let result = match checked {
-            Ok(()) => plugin
-                .carry(&self.aws, &plan.request, opening, signals)
-                .await
-                .map_err(Into::into),
-            Err(refused) => Err(refused.into()),
+        )?;
+        // The plugin takes the keyboard at once: what must agree has to agree before.
+        if let Some(gate) = gate {
+            let agreed = tokio::select! {
+                agreed = gate => agreed,
+                signal = signals.ended() => return Ok(End::Signal(signal)),
+            };
+            if let Err(why) = agreed {
+                return Ok(End::GateRefused(why));
+            }
+        }
+        let call = Call {
+            region: self.aws.region(),
+            profile: self.aws.profile(),
+            endpoint: self.aws.endpoint_url(),
+            request: &plan.request,
         };
-        // The plugin leaves with 0 whatever happened; ending a session that is over is no error.
-        self.end(&session, notices).await;
-        result.map(|end| Outcome { session, end })
+        // It changes the terminal and puts it back only where the session ends well.
+        let kept = Kept::save()?;
+        let end = plugin.carry(&call, opening, signals).await;
+        drop(kept);
+        Ok(end?)
     }
 
-    async fn end(&self, session: &SessionId, notices: &dyn Notices) {
-        let ended = tokio::time::timeout(FAREWELL, self.aws.terminate_session(session)).await;
+    /// What became of a session whose plugin says that all is well. Not knowing is common: listing sessions is
+    /// a permission of its own.
+    async fn aftermath(&self, session: &SessionId) -> Aftermath {
+        let looks = async {
+            if !self.is_active(session).await? {
+                return Ok(false);
+            }
+            sleep(SECOND_LOOK).await;
+            self.is_active(session).await
+        };
+        match timeout(AFTERMATH, looks).await {
+            Ok(Ok(true)) => Aftermath::Open,
+            Ok(Ok(false)) => Aftermath::Over,
+            Ok(Err(_)) | Err(_) => Aftermath::Unknown,
+        }
+    }
+
+    async fn is_active(&self, session: &SessionId) -> Result<bool, ServiceError> {
+        let records = self.aws.sessions(Which::Active).await?;
+        let over = |status: &str| matches!(status, "Terminated" | "Terminating" | "Failed");
+        Ok(records
+            .iter()
+            .any(|record| record.id == *session && !over(&record.status)))
+    }
+
+    async fn end(&self, session: &SessionId, signals: &mut Signals, notices: &dyn Notices) {
+        let ended = tokio::select! {
+            ended = timeout(FAREWELL, self.aws.terminate_session(session)) => ended,
+            () = signals.impatience() => {
+                notices.notice(Notice::NotEnded(session.clone(), "it was interrupted".to_owned()));
+                return;
+            }
+        };
         let trouble = match ended {
             Ok(Ok(())) => return,
             Ok(Err(error)) => error.to_string(),
@@ -181,4 +273,15 @@ impl Carrier {
         };
         notices.notice(Notice::NotEnded(session.clone(), trouble));
     }
+}
+
+fn outcome(session: SessionId, end: End) -> Outcome {
+    Outcome { session, end }
+}
+
+/// What became of a session that the plugin left.
+enum Aftermath {
+    Over,
+    Open,
+    Unknown,
 }

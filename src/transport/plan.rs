@@ -49,8 +49,10 @@ pub type Gate = BoxFuture<'static, Result<(), String>>;
 pub enum Notice {
     /// AWS has started the session.
     Started(SessionId),
-    /// The terminal is about to be the remote's.
-    Entering,
+    /// The terminal is about to be the remote's; until [`Notice::Left`] it may be raw.
+    Entering(Screen),
+    /// The terminal is as it was.
+    Left,
     /// The agent has not been heard for some seconds.
     Waiting,
     /// The connection was cut; a new one is being made.
@@ -74,9 +76,18 @@ pub enum Notice {
     NotEnded(SessionId, String),
 }
 
+/// In which state the terminal is while a session runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Screen {
+    /// Raw: lines have to end in CR LF.
+    Raw,
+    /// Untouched: stdin is no terminal.
+    AsItIs,
+}
+
 /// Who hears of them.
 pub trait Notices: Send + Sync {
-    /// Takes one. The terminal is raw from [`Notice::Entering`] on.
+    /// Takes one. It may not wait.
     fn notice(&self, notice: Notice);
 }
 

@@ -1,6 +1,7 @@
 //! Our own engine: a data channel joined to what the plan asks for.
 
 mod gateway;
+mod keys;
 mod shell;
 
 use std::sync::Arc;
@@ -19,7 +20,7 @@ pub(super) async fn run(
     opening: Opening,
     allowed: &[String],
     work: &Work,
-    gate: Option<Gate>,
+    gate: &mut Option<Gate>,
     signals: &mut Signals,
     notices: &dyn Notices,
 ) -> Result<End, TransportError> {

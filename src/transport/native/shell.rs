@@ -1,84 +1,98 @@
 //! A shell: keys to the remote, its bytes to the screen.
 
-use bytes::{Bytes, BytesMut};
+use std::io;
+use std::time::Duration;
 
-use crate::datachannel::{Channel, Event, Refusal, Writer};
-use crate::terminal::escape::{Escapes, Typed};
+use tokio::time::timeout;
+
+use super::keys::{Ask, Door, Keys};
+use crate::datachannel::{Channel, Event, Refusal, SessionType, Writer};
+use crate::terminal::escape::Escapes;
 use crate::terminal::input::Input;
 use crate::terminal::output::Output;
 use crate::terminal::{self, Heard, RawMode, Signals};
 use crate::transport::TransportError;
-use crate::transport::plan::{End, Gate, Notice, Notices};
+use crate::transport::plan::{End, Gate, Notice, Notices, Screen};
 
-/// Typed bytes that wait for the channel; a paste beyond this waits in the terminal.
-const LONGEST_BACKLOG: usize = 1 << 20;
-/// One write to the channel.
-const CHUNK: usize = 4096;
-/// Ctrl-C, Ctrl-Z and Ctrl-\: what they interrupt does not want the rest of a paste either.
-const INTERRUPTS: &[u8] = &[0x03, 0x1a, 0x1c];
-/// What a terminal sends for its end of input.
-const END_OF_INPUT: u8 = 0x04;
+/// How long the screen may take for its last bytes where the session was given up.
+const LAST_BYTES: Duration = Duration::from_secs(1);
 
+/// Joins terminal and channel until one of them ends. A gate that has agreed is taken out of `gate`.
 pub(super) async fn run(
     channel: Channel,
     escape: Option<u8>,
-    gate: Option<Gate>,
+    gate: &mut Option<Gate>,
     signals: &mut Signals,
     notices: &dyn Notices,
 ) -> Result<End, TransportError> {
     let output = Output::start()?;
-    notices.notice(Notice::Entering);
+    notices.notice(Notice::Entering(if terminal::is_terminal() {
+        Screen::Raw
+    } else {
+        Screen::AsItIs
+    }));
     let raw = RawMode::enter()?;
-    let result = carry(channel, &output, escape, raw.is_some(), gate, signals, notices).await;
+    let result = carry(channel, &output, escape, raw.as_ref(), gate, signals, notices).await;
     // The last byte first, then the terminal as it was, then whatever there is to say.
-    let written = output.finish().await;
+    let written = finish(output, &result, signals).await;
     drop(raw);
-    let end = result?;
-    match written {
-        Err(error) if !matches!(end, End::Signal(_)) => Err(error.into()),
-        _ => Ok(end),
+    notices.notice(Notice::Left);
+    match (result?, written) {
+        (end, Ok(())) => Ok(end),
+        (end @ End::Signal(_), Err(_)) => Ok(end),
+        (_, Err(Unwritten::Failed(error))) => Err(error.into()),
+        (_, Err(Unwritten::Signal(number))) => Ok(End::Signal(number)),
     }
 }
 
-/// Keys on their way to the remote.
-struct Keys {
-    escapes: Escapes,
-    backlog: BytesMut,
-    ended: bool,
+/// Why the last bytes did not reach the screen.
+enum Unwritten {
+    Failed(io::Error),
+    Signal(i32),
+}
+
+/// Writes what was received. After the session's own end that takes as long as the reader takes; where it
+/// was given up, nobody waits for a reader that does not read.
+async fn finish(
+    output: Output,
+    result: &Result<End, TransportError>,
+    signals: &mut Signals,
+) -> Result<(), Unwritten> {
+    let finished = output.finish();
+    if matches!(result, Ok(End::Remote(_) | End::TimedOut)) {
+        return tokio::select! {
+            written = finished => written.map_err(Unwritten::Failed),
+            number = signals.ended() => Err(Unwritten::Signal(number)),
+        };
+    }
+    match timeout(LAST_BYTES, finished).await {
+        Ok(written) => written.map_err(Unwritten::Failed),
+        Err(_) => Ok(()),
+    }
 }
 
 async fn carry(
     channel: Channel,
     output: &Output,
     escape: Option<u8>,
-    person: bool,
-    gate: Option<Gate>,
+    raw: Option<&RawMode>,
+    gate: &mut Option<Gate>,
     signals: &mut Signals,
     notices: &dyn Notices,
 ) -> Result<End, TransportError> {
     let (mut events, writer) = channel.split();
     let mut input = Input::start()?;
-    let mut gate = gate;
     // `~.` is for people: a piped script may well begin a line with it.
-    let mut keys = Keys {
-        escapes: Escapes::new(escape.filter(|_| person)),
-        backlog: BytesMut::new(),
-        ended: false,
-    };
-    let resize = |writer: &Writer| {
-        let size = terminal::size();
-        writer.resize(size.cols, size.rows);
-    };
-    resize(&writer);
+    let mut keys = Keys::new(Escapes::new(escape.filter(|_| raw.is_some())));
     let mut refused = None;
+    let mut unwritten = None;
+    resize(&writer);
     loop {
         tokio::select! {
-            event = events.next() => match event {
-                Some(Event::Output(bytes) | Event::ErrorOutput(bytes)) => {
-                    if output.write(bytes).await.is_err() {
-                        return Ok(End::Escape);
-                    }
-                }
+            event = events.next(), if unwritten.is_none() => match event {
+                Some(Event::Output(bytes) | Event::ErrorOutput(bytes)) => unwritten = Some(bytes),
+                Some(Event::Ready { session_type: SessionType::Port, .. }) => return Err(TransportError::NotAShell),
+                Some(Event::Ready { .. } | Event::ExitCode(_)) => {}
                 Some(Event::Closed(words)) => {
                     return match refused {
                         Some(refusal) => Err(TransportError::Refused(refusal)),
@@ -96,78 +110,58 @@ async fn carry(
                     resize(&writer);
                 }
                 Some(Event::CustomerMessage(words)) => notices.notice(Notice::CustomerMessage(words)),
-                Some(Event::Ready { .. } | Event::ExitCode(_)) => {}
                 None => return Err(TransportError::Ended),
             },
-            typed = input.next(), if !keys.ended && keys.backlog.len() < LONGEST_BACKLOG => {
-                match typed {
-                    Ok(Some(bytes)) => {
-                        if keys.take(&bytes, gate.is_none(), &writer, notices) == Wish::End {
-                            return Ok(End::Escape);
+            // A screen that takes no more keeps the session waiting, but neither keys nor signals.
+            place = output.place(), if unwritten.is_some() => match (place, unwritten.take()) {
+                (Some(place), Some(bytes)) => place.write(bytes),
+                // Stdout takes no more; `Output::finish` says why.
+                _ => return Ok(End::Escape),
+            },
+            typed = input.next(), if keys.is_hungry() => match typed {
+                Ok(Some(bytes)) => {
+                    let door = if gate.is_some() { Door::Shut } else { Door::Open };
+                    for ask in keys.take(&bytes, door) {
+                        match ask {
+                            Ask::Interrupt(bytes) => writer.interrupt(bytes),
+                            Ask::Help => notices.notice(Notice::EscapeHelp),
+                            Ask::End => return Ok(End::Escape),
                         }
                     }
-                    // The far end sees what it would see of a terminal whose user presses Ctrl-D; its output
-                    // is still awaited.
-                    Ok(None) => {
-                        keys.ended = true;
-                        keys.backlog.extend_from_slice(&[END_OF_INPUT]);
-                    }
-                    // The terminal is gone.
-                    Err(_) => return Ok(End::Signal(signal_of_hangup())),
                 }
-            }
-            place = writer.writable(), if gate.is_none() && !keys.backlog.is_empty() => {
-                if let Some(place) = place {
-                    let length = keys.backlog.len().min(CHUNK);
-                    place.write(keys.backlog.split_to(length).freeze());
-                } else {
-                    // The last events follow.
-                    keys.backlog.clear();
-                }
-            }
-            agreed = wait(&mut gate), if gate.is_some() => {
-                gate = None;
+                Ok(None) => keys.end(),
+                // The terminal is gone.
+                Err(_) => return Ok(End::Signal(rustix::process::Signal::HUP.as_raw())),
+            },
+            place = writer.writable(), if gate.is_none() && keys.is_waiting() => match place {
+                Some(place) => place.write(keys.next_chunk()),
+                // The last events follow.
+                None => keys.forget(),
+            },
+            agreed = wait(gate), if gate.is_some() => {
+                *gate = None;
                 if let Err(why) = agreed {
                     return Ok(End::GateRefused(why));
                 }
             }
             heard = signals.next() => match heard {
-                Heard::Resized => resize(&writer),
                 Heard::Ended(signal) => return Ok(End::Signal(signal)),
+                Heard::Resized => resize(&writer),
+                Heard::Stopped => raw.map_or_else(terminal::stop, RawMode::suspend),
+                Heard::Continued => {
+                    if let Some(raw) = raw {
+                        raw.resume();
+                    }
+                    resize(&writer);
+                }
             },
         }
     }
 }
 
-#[derive(PartialEq, Eq)]
-enum Wish {
-    GoOn,
-    End,
-}
-
-impl Keys {
-    /// Takes what was typed. An interrupt overtakes a backlog, which is dropped, as a terminal drops its
-    /// input on Ctrl-C.
-    fn take(&mut self, bytes: &Bytes, open: bool, writer: &Writer, notices: &dyn Notices) -> Wish {
-        for typed in self.escapes.sort(bytes) {
-            match typed {
-                Typed::End => return Wish::End,
-                Typed::Help => notices.notice(Notice::EscapeHelp),
-                Typed::Bytes(bytes) => {
-                    let interrupt = bytes.iter().position(|byte| INTERRUPTS.contains(byte));
-                    match interrupt {
-                        Some(at) if open && !self.backlog.is_empty() => {
-                            self.backlog.clear();
-                            let (_, rest) = bytes.split_at(at);
-                            writer.interrupt(Bytes::copy_from_slice(rest));
-                        }
-                        _ => self.backlog.extend_from_slice(&bytes),
-                    }
-                }
-            }
-        }
-        Wish::GoOn
-    }
+fn resize(writer: &Writer) {
+    let size = terminal::size();
+    writer.resize(size.cols, size.rows);
 }
 
 async fn wait(gate: &mut Option<Gate>) -> Result<(), String> {
@@ -175,8 +169,4 @@ async fn wait(gate: &mut Option<Gate>) -> Result<(), String> {
         Some(gate) => gate.await,
         None => std::future::pending().await,
     }
-}
-
-fn signal_of_hangup() -> i32 {
-    rustix::process::Signal::HUP.as_raw()
 }
