@@ -5,6 +5,8 @@ mod native;
 pub mod plan;
 pub mod plugin;
 pub mod stream_url;
+#[cfg(test)]
+mod tests;
 
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::pin::pin;
@@ -117,6 +119,7 @@ impl Carrier {
             signal = signals.ended() => signal,
         };
         // The request may have reached AWS: what it starts has to be ended.
+        notices.notice(Notice::Interrupted);
         let late = tokio::select! {
             late = timeout(FAREWELL, starting) => late,
             () = signals.impatience() => return Err(TransportError::Interrupted(signal)),

@@ -47,6 +47,9 @@ pub type Gate = BoxFuture<'static, Result<(), String>>;
 /// What happens on the way. The caller words it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
+    /// A signal came while AWS was starting the session: its answer is awaited, so that the session can be
+    /// ended. Another Ctrl-C does not wait.
+    Interrupted,
     /// AWS has started the session.
     Started(SessionId),
     /// The terminal is about to be the remote's; until [`Notice::Left`] it may be raw.
