@@ -2,4 +2,5 @@
 
 pub mod context;
 pub mod error;
+pub mod notices;
 pub mod version;

@@ -1,5 +1,6 @@
 //! How things are said: data to stdout, talk to stderr, untrusted text escaped.
 
+pub mod log;
 pub mod picker;
 pub mod progress;
 pub mod prompt;
@@ -7,6 +8,7 @@ pub mod table;
 pub mod text;
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anstyle::{AnsiColor, Style};
 
@@ -54,6 +56,18 @@ pub struct Ui {
     presence: Presence,
     styled_talk: bool,
 }
+
+/// In which state the terminal is while talk goes to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Screen {
+    /// As the shell left it.
+    Cooked,
+    /// A session has it: lines have to end in CR LF.
+    Raw,
+}
+
+/// There is one terminal, whoever writes to it: a clone of [`Ui`], the log.
+static RAW: AtomicBool = AtomicBool::new(false);
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
@@ -119,9 +133,10 @@ impl Ui {
         self.talk(Some(("error", ERROR)), line);
     }
 
-    /// A line while the terminal may be raw: it ends, and begins, at the left edge.
-    pub fn say_raw(&self, line: &str) {
-        write_talk(&format!("\r\n{line}\r\n"));
+    /// From now on the terminal is raw, or no longer: talk has to return the cursor itself, and begins on a
+    /// line of its own, since somebody else's words stand on this one.
+    pub fn set_screen(&self, screen: Screen) {
+        RAW.store(screen == Screen::Raw, Ordering::Relaxed);
     }
 
     fn talk(&self, label: Option<(&str, Style)>, line: &str) {
@@ -137,6 +152,10 @@ impl Ui {
 /// Nobody is left to tell when stderr itself fails.
 fn write_talk(text: &str) {
     let mut err = io::stderr().lock();
-    drop(err.write_all(text.as_bytes()));
+    if RAW.load(Ordering::Relaxed) {
+        drop(err.write_all(format!("\r\n{}", text.replace('\n', "\r\n")).as_bytes()));
+    } else {
+        drop(err.write_all(text.as_bytes()));
+    }
     drop(err.flush());
 }
