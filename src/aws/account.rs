@@ -5,22 +5,18 @@ use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use aws_credential_types::provider::ProvideCredentials as _;
 use sha2::{Digest as _, Sha256};
 
 use super::Aws;
 use super::env;
-use super::error::{ErrorKind, ServiceError, credentials_trouble};
+use super::error::{ErrorKind, ServiceError};
 use crate::ids::AccountId;
 
 pub(super) async fn find(aws: &Aws) -> Result<AccountId, ServiceError> {
     if let Some(account) = &aws.told_account {
         return Ok(account.clone());
     }
-    let credentials = aws.credentials.provide_credentials().await.map_err(|error| {
-        let (kind, message) = credentials_trouble(&error);
-        ServiceError::local(kind, message)
-    })?;
+    let credentials = aws.credentials.credentials().await?;
     let told = credentials
         .account_id()
         .map(|account| account.as_str().to_owned());

@@ -24,6 +24,16 @@ pub fn has_keys() -> bool {
     lookup("AWS_ACCESS_KEY_ID").is_some() && lookup("AWS_SECRET_ACCESS_KEY").is_some()
 }
 
+/// The home directory, below which AWS's tools keep their caches.
+pub(crate) fn home() -> Option<PathBuf> {
+    env::home_dir().filter(|home| home.is_absolute())
+}
+
+/// The name of who is logged in to this machine.
+pub(super) fn user() -> Option<String> {
+    ["USER", "LOGNAME", "USERNAME"].into_iter().find_map(lookup)
+}
+
 /// The bundle of certificates that AWS's tools are told to trust.
 pub(super) fn ca_bundle() -> Option<PathBuf> {
     lookup("AWS_CA_BUNDLE").map(PathBuf::from)

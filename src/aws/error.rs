@@ -5,6 +5,7 @@ use std::error::Error;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_ssm::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_types::request_id::RequestId as _;
 
 /// What a caller can do about a failed call.
@@ -15,6 +16,10 @@ pub enum ErrorKind {
     Credentials,
     /// Credentials were found and have expired.
     Expired,
+    /// A person has to log in first (SSO, `aws login`).
+    LoginNeeded,
+    /// A person was asked for a code and left.
+    Cancelled,
     /// No region was chosen, or it is none.
     Region,
     /// The caller may not do this; the IAM action where AWS named it or the operation implies it.
@@ -117,7 +122,16 @@ impl ServiceError {
 
 /// Credentials that could not be had, in a person's words.
 pub(super) fn credentials_trouble(error: &CredentialsError) -> (ErrorKind, String) {
+    if let Some(known) = find::<ServiceError>(error) {
+        return (known.kind.clone(), known.to_string());
+    }
     let cause = chain(error);
+    if find::<ConnectorError>(error).is_some() {
+        return (
+            ErrorKind::Unreachable,
+            format!("the credentials could not be had: {cause}"),
+        );
+    }
     let lower = cause.to_lowercase();
     if lower.contains("expired") {
         return (

@@ -1,52 +1,127 @@
 //! One HTTP client for all services, with the roots and proxies that the data channel uses too.
 
-use std::sync::{Arc, OnceLock};
+use std::error::Error;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use aws_smithy_async::rt::sleep::TokioSleep;
 use aws_smithy_http_client::Connector;
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::{self, TlsContext, TrustStore};
-use aws_smithy_runtime_api::client::http::{SharedHttpClient, SharedHttpConnector, http_client_fn};
+use aws_smithy_runtime_api::client::http::{
+    HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
+    http_client_fn,
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_runtime_api::client::result::ConnectorError;
 
-use super::error::{ErrorKind, ServiceError};
 use crate::net::Roots;
 use crate::net::dialer::Tls;
 
-/// A client whose connector is made once, with the first request. Reading certificates costs more than all
-/// else that a command does, so an endpoint without TLS does not pay for it.
-///
-/// # Errors
-/// When a bundle of certificates was named that cannot be used: said now, not as a failed connection.
-pub(super) fn client(tls: Tls, roots: &Arc<Roots>) -> Result<SharedHttpClient, ServiceError> {
-    let roots = Arc::clone(roots);
-    if tls == Tls::Yes {
-        let checked = roots.check_chosen();
-        checked.map_err(|error| ServiceError::local(ErrorKind::Unreachable, error.to_string()))?;
-    }
-    let connector: OnceLock<SharedHttpConnector> = OnceLock::new();
-    Ok(http_client_fn(move |settings, components| {
-        let make = || {
-            let mut builder = Connector::builder().connector_settings(settings.clone());
-            builder.set_sleep_impl(components.sleep_impl());
-            builder.set_proxy_config(Some(ProxyConfig::from_env()));
-            match tls {
-                Tls::No => SharedHttpConnector::new(builder.build_http()),
-                Tls::Yes => {
-                    let rustls = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring);
-                    let builder = builder.tls_provider(rustls);
-                    SharedHttpConnector::new(match context(&roots) {
-                        Some(context) => builder.tls_context(context).build(),
-                        None => builder.build(),
-                    })
-                }
-            }
-        };
-        connector.get_or_init(make).clone()
-    }))
+/// The client: a connector for each way to connect, made with the first request that wants it. Reading
+/// certificates costs more than all else that a command does, so plain endpoints never pay for it; a bundle
+/// that cannot be used is told with the first TLS connection.
+#[derive(Clone)]
+pub(super) struct Http {
+    shared: Arc<Shared>,
 }
 
-/// The chosen bundle alone, or the system's; without one the client looks for native roots itself.
-fn context(roots: &Roots) -> Option<TlsContext> {
-    let pem = roots.chosen_bundle().ok()??;
-    let store = TrustStore::empty().with_pem_certificate(pem);
-    TlsContext::builder().with_trust_store(store).build().ok()
+struct Shared {
+    roots: Arc<Roots>,
+    made: Mutex<Vec<(Way, SharedHttpConnector)>>,
+}
+
+/// What one connector cannot change after it was made. The machine's own metadata service, for one, gets far
+/// less patience than AWS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Way {
+    tls: Tls,
+    connect: Option<Duration>,
+    read: Option<Duration>,
+}
+
+impl Http {
+    pub(super) fn new(roots: Arc<Roots>) -> Self {
+        let made = Mutex::new(Vec::new());
+        Self {
+            shared: Arc::new(Shared { roots, made }),
+        }
+    }
+
+    /// The client for the SDK.
+    pub(super) fn client(&self) -> SharedHttpClient {
+        let http = self.clone();
+        http_client_fn(move |settings, _components| {
+            SharedHttpConnector::new(ByScheme {
+                http: http.clone(),
+                connect: settings.connect_timeout(),
+                read: settings.read_timeout(),
+            })
+        })
+    }
+
+    fn connector(&self, way: Way) -> Result<SharedHttpConnector, ConnectorError> {
+        let mut made = self.shared.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, connector)) = made.iter().find(|(known, _)| *known == way) {
+            return Ok(connector.clone());
+        }
+        let connector = self.make(way)?;
+        made.push((way, connector.clone()));
+        Ok(connector)
+    }
+
+    fn make(&self, way: Way) -> Result<SharedHttpConnector, ConnectorError> {
+        let mut settings = HttpConnectorSettings::builder();
+        settings.set_connect_timeout(way.connect);
+        settings.set_read_timeout(way.read);
+        let mut builder = Connector::builder()
+            .connector_settings(settings.build())
+            .sleep_impl(TokioSleep::new());
+        builder.set_proxy_config(Some(ProxyConfig::from_env()));
+        if way.tls == Tls::No {
+            return Ok(SharedHttpConnector::new(builder.build_http()));
+        }
+        let builder = builder.tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring));
+        // The chosen bundle alone, or the system's; without one the client looks for native roots itself.
+        let pem = self.shared.roots.chosen_bundle();
+        let pem = pem.map_err(|error| ConnectorError::user(error.into()))?;
+        let Some(pem) = pem else {
+            return Ok(SharedHttpConnector::new(builder.build()));
+        };
+        let store = TrustStore::empty().with_pem_certificate(pem);
+        let context = TlsContext::builder().with_trust_store(store).build();
+        let context =
+            context.map_err(|error| ConnectorError::user(Box::<dyn Error + Send + Sync>::from(error)))?;
+        Ok(SharedHttpConnector::new(builder.tls_context(context).build()))
+    }
+}
+
+impl fmt::Debug for Http {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Http").finish_non_exhaustive()
+    }
+}
+
+/// Sends each request the way that its URL asks for.
+#[derive(Debug)]
+struct ByScheme {
+    http: Http,
+    connect: Option<Duration>,
+    read: Option<Duration>,
+}
+
+impl HttpConnector for ByScheme {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let plain = request.uri().starts_with("http://");
+        let way = Way {
+            tls: if plain { Tls::No } else { Tls::Yes },
+            connect: self.connect,
+            read: self.read,
+        };
+        match self.http.connector(way) {
+            Ok(connector) => connector.call(request),
+            Err(error) => HttpConnectorFuture::ready(Err(error)),
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 mod account;
 mod agent;
-mod credentials;
+pub mod credentials;
 pub mod env;
 pub mod error;
 mod http;
@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::identity::IdentityCache;
 use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
@@ -24,11 +24,12 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use tokio::sync::OnceCell;
 
 use crate::ids::{AccountId, Region, Scope};
-use crate::net::dialer::Tls;
 use crate::net::{Dialer, Proxies, Roots};
 use agent::UserAgent;
-use credentials::Kept;
+use credentials::plan::{Base, Plan, Surroundings};
+use credentials::{Directories, Kept, Mfa, Source};
 use error::{ErrorKind, ServiceError};
+use http::Http;
 use pace::Pace;
 use profiles::Profiles;
 
@@ -47,6 +48,8 @@ pub struct Settings {
     pub command: String,
     /// Where the accounts of access keys are remembered, if anywhere.
     pub cache: Option<PathBuf>,
+    /// Where one-time codes come from.
+    pub mfa: Mfa,
 }
 
 /// A profile, and how strongly it was asked for.
@@ -75,7 +78,7 @@ pub struct Aws {
     /// What the profile says of its account, where it is the profile's credentials that are used.
     told_account: Option<AccountId>,
     account: OnceCell<AccountId>,
-    credentials: SharedCredentialsProvider,
+    credentials: Kept,
     sdk: SdkConfig,
     dialer: Arc<Dialer>,
     pace: Pace,
@@ -84,31 +87,24 @@ pub struct Aws {
 }
 
 impl Aws {
-    /// Reads AWS's own files and prepares credentials; no call is made.
+    /// Reads AWS's own files and prepares credentials. Where a person is needed for them (a one-time code) or a
+    /// program may talk to one, they are fetched now, before any other work; else no call is made.
     ///
     /// # Errors
-    /// For a profile that does not exist, one that needs a one-time code, a missing region, a bundle of
-    /// certificates that cannot be used.
+    /// For a profile that does not exist or contradicts itself, an SSO login that is absent or over
+    /// ([`ErrorKind::LoginNeeded`]), a missing region, a code or a program's credentials that are not to be had.
     pub async fn load(settings: Settings) -> Result<Self, ServiceError> {
         let profiles = Profiles::load().await?;
-        let profile = settings.profile.as_ref().map(|choice| choice.name().to_owned());
-        if let Some(name) = &profile {
-            profiles.check(name)?;
+        let choice = settings.profile.clone();
+        let choice = choice.or_else(|| env::profile().map(ProfileChoice::Ambient));
+        if let Some(choice) = &choice {
+            profiles.check(choice.name())?;
         }
-        let profile_rules = match &settings.profile {
-            Some(ProfileChoice::Explicit(_)) => true,
-            Some(ProfileChoice::Ambient(_)) | None => !env::has_keys(),
-        };
+        let plan = Plan::make(&profiles, choice.as_ref(), &Surroundings::look())?;
+        let is_explicit = matches!(choice, Some(ProfileChoice::Explicit(_)));
+        let profile_rules = is_explicit || plan.base != Base::Environment || !plan.roles.is_empty();
+        let profile = choice.map(|choice| choice.name().to_owned());
         let effective = profile.as_deref().unwrap_or("default");
-        if let Some(wanting) = profiles.wants_mfa(effective).filter(|_| profile_rules) {
-            return Err(ServiceError::local(
-                ErrorKind::Credentials,
-                format!(
-                    "the AWS profile `{wanting}` asks for a one-time code (mfa_serial), which ssmx cannot ask for yet; \
-                     export temporary credentials or use a `credential_process`"
-                ),
-            ));
-        }
         let region = choose_region(&settings, effective, &profiles)?;
         let ca_bundle = settings
             .ca_bundle
@@ -116,62 +112,58 @@ impl Aws {
             .or_else(env::ca_bundle)
             .or_else(|| profiles.value(effective, "ca_bundle").map(PathBuf::from));
         let roots = Arc::new(Roots::new(ca_bundle, env::ssl_cert_file()));
-        let client = http::client(endpoint_tls(&settings), &roots)?;
-        let attempts = env::max_attempts()
-            .or_else(|| {
-                profiles
-                    .value(effective, "max_attempts")?
-                    .trim()
-                    .parse()
-                    .ok()
-                    .filter(|n| *n > 0)
-            })
-            .unwrap_or(4);
-        let retries = RetryConfig::standard().with_max_attempts(attempts);
+        let http = Http::new(Arc::clone(&roots));
+        let retries = RetryConfig::standard().with_max_attempts(attempts(effective, &profiles));
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(Duration::from_secs(8))
             .operation_attempt_timeout(Duration::from_secs(30))
             .operation_timeout(Duration::from_secs(90))
             .build();
         let sdk_region = aws_config::Region::new(region.as_str().to_owned());
+        let provider = ProviderConfig::without_region()
+            .with_region(Some(sdk_region.clone()))
+            .with_http_client(http.client())
+            .with_retry_config(retries.clone());
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
-            .region(sdk_region.clone())
-            .retry_config(retries.clone())
+            .region(sdk_region)
+            .retry_config(retries)
             .timeout_config(timeouts)
-            .http_client(client.clone());
+            .http_client(http.client())
+            // What `Kept` holds is all that is held: the SDK's own cache gives a person five seconds.
+            .identity_cache(IdentityCache::no_cache())
+            .no_credentials();
         if let Some(name) = &profile {
             loader = loader.profile_name(name);
         }
         if let Some(url) = &settings.endpoint_url {
             loader = loader.endpoint_url(url);
         }
-        if let Some(ProfileChoice::Explicit(name)) = &settings.profile {
-            let provider_config = ProviderConfig::without_region()
-                .with_region(Some(sdk_region))
-                .with_http_client(client)
-                .with_retry_config(retries);
-            let provider = ProfileFileCredentialsProvider::builder()
-                .configure(&provider_config)
-                .profile_name(name)
-                .build();
-            loader = loader.credentials_provider(provider);
+        let bare = loader.load().await;
+        let told_account = plan.account().and_then(|account| account.parse().ok());
+        let directories = Directories {
+            cli_cache: env::home().map(|home| home.join(".aws/cli/cache")),
+            sso_cache: env::home().map(|home| home.join(".aws/sso/cache")),
+            locks: settings.cache.clone(),
+        };
+        let agent = UserAgent::new(&settings.command);
+        let source = Source::new(
+            plan,
+            bare.clone(),
+            provider,
+            directories,
+            settings.mfa.clone(),
+            agent,
+        );
+        source.check_login()?;
+        let wants_time = source.wants_time();
+        let credentials = Kept::new(source);
+        if wants_time {
+            credentials.credentials().await?;
         }
-        let sdk = loader.load().await;
-        let chain = sdk.credentials_provider().ok_or_else(|| {
-            ServiceError::local(
-                ErrorKind::Credentials,
-                "AWS's files turn credentials off for this profile",
-            )
-        })?;
-        let credentials = SharedCredentialsProvider::new(Kept::new(chain));
-        let sdk = sdk
+        let sdk = bare
             .into_builder()
-            .credentials_provider(credentials.clone())
+            .credentials_provider(SharedCredentialsProvider::new(credentials.clone()))
             .build();
-        let told_account = profiles
-            .account(effective)
-            .filter(|_| profile_rules)
-            .and_then(|account| account.parse().ok());
         Ok(Self {
             profile: profile.filter(|_| profile_rules),
             region,
@@ -185,6 +177,12 @@ impl Aws {
             ssm: OnceLock::new(),
             settings,
         })
+    }
+
+    /// From now on nobody is asked for a code: the terminal belongs to a session. Credentials are renewed
+    /// where that takes no person.
+    pub fn ask_no_more(&self) {
+        self.credentials.source().ask_no_more();
     }
 
     /// The profile in use, `None` for ambient credentials.
@@ -271,20 +269,11 @@ fn choose_region(settings: &Settings, profile: &str, profiles: &Profiles) -> Res
     }
 }
 
-/// Whether the endpoints want TLS: all of AWS does, an endpoint on loopback may not.
-fn endpoint_tls(settings: &Settings) -> Tls {
-    let everywhere = settings
-        .endpoint_url
-        .clone()
-        .or_else(|| env::lookup("AWS_ENDPOINT_URL"));
-    let special = ["SSM", "EC2", "STS"].into_iter().any(|service| {
-        settings.endpoint_url.is_none()
-            && env::lookup(&format!("AWS_ENDPOINT_URL_{service}"))
-                .is_some_and(|url| !url.starts_with("http://"))
-    });
-    if everywhere.is_some_and(|url| url.starts_with("http://")) && !special {
-        Tls::No
-    } else {
-        Tls::Yes
-    }
+/// How often a call is tried. What the SDK would panic on is passed over.
+fn attempts(profile: &str, profiles: &Profiles) -> u32 {
+    let told = || {
+        let text = profiles.value(profile, "max_attempts")?;
+        text.trim().parse().ok().filter(|attempts| *attempts > 0)
+    };
+    env::max_attempts().or_else(told).unwrap_or(4)
 }

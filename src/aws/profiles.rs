@@ -6,10 +6,8 @@ use aws_config::profile::ProfileSet;
 use aws_runtime::env_config::file::EnvConfigFiles;
 use aws_types::os_shim_internal::{Env, Fs};
 
+use super::credentials::plan::SsoLogin;
 use super::error::{ErrorKind, ServiceError};
-
-/// So many links of `source_profile`, and it is a loop.
-const LONGEST_CHAIN: usize = 16;
 
 /// The profiles of this user.
 #[derive(Debug)]
@@ -23,8 +21,11 @@ impl Profiles {
     /// # Errors
     /// When a file cannot be read or parsed; the message names it.
     pub async fn load() -> Result<Self, ServiceError> {
-        let loaded =
-            aws_config::profile::load(&Fs::real(), &Env::real(), &EnvConfigFiles::default(), None).await;
+        Self::read(&EnvConfigFiles::default()).await
+    }
+
+    async fn read(files: &EnvConfigFiles) -> Result<Self, ServiceError> {
+        let loaded = aws_config::profile::load(&Fs::real(), &Env::real(), files, None).await;
         let set = loaded.map_err(|error| {
             let cause = super::error::chain(&error);
             ServiceError::local(
@@ -33,6 +34,16 @@ impl Profiles {
             )
         })?;
         Ok(Self { set })
+    }
+
+    /// What a config file with this content says.
+    #[cfg(test)]
+    pub(super) async fn of(config: &str) -> Self {
+        use aws_runtime::env_config::file::EnvConfigFileKind;
+        let files = EnvConfigFiles::builder()
+            .with_contents(EnvConfigFileKind::Config, config)
+            .build();
+        Self::read(&files).await.unwrap()
     }
 
     /// All names, sorted.
@@ -81,19 +92,90 @@ impl Profiles {
             .collect()
     }
 
-    /// The profile of a `source_profile` chain that wants a one-time code, if any.
-    pub fn wants_mfa<'a>(&'a self, profile: &'a str) -> Option<&'a str> {
-        let mut current = profile;
-        for _ in 0..LONGEST_CHAIN {
-            if self.value(current, "mfa_serial").is_some() && self.value(current, "role_arn").is_some() {
-                return Some(current);
-            }
-            match self.value(current, "source_profile") {
-                Some(source) if source != current => current = source,
-                _ => return None,
+    /// The SSO login that a profile is reached by, or `None` for one that is not of SSO.
+    ///
+    /// # Errors
+    /// When the profile names an `[sso-session]` that does not exist, contradicts it, or a part is missing.
+    pub fn sso_login(&self, profile: &str) -> Result<Option<SsoLogin>, ServiceError> {
+        let own = |key: &str| self.value(profile, key).map(ToOwned::to_owned);
+        let unusable = |message: String| ServiceError::local(ErrorKind::Credentials, message);
+        let Some(name) = own("sso_session") else {
+            let (start_url, region) = (own("sso_start_url"), own("sso_region"));
+            return match (start_url, region) {
+                (None, None) => Ok(None),
+                (Some(start_url), Some(region)) => Ok(Some(SsoLogin {
+                    session: None,
+                    start_url,
+                    region,
+                    scopes: Vec::new(),
+                })),
+                (None, _) => Err(unusable(format!(
+                    "the AWS profile `{profile}` is one of SSO, but has no `sso_start_url`"
+                ))),
+                (_, None) => Err(unusable(format!(
+                    "the AWS profile `{profile}` is one of SSO, but has no `sso_region`"
+                ))),
+            };
+        };
+        let login = self.sso_session(&name).map_err(|mut error| {
+            error.message = format!("the AWS profile `{profile}`: {}", error.message);
+            error
+        })?;
+        for (key, session) in [("sso_start_url", &login.start_url), ("sso_region", &login.region)] {
+            if let Some(own) = own(key).filter(|own| own != session) {
+                return Err(unusable(format!(
+                    "the AWS profile `{profile}` has `{key} = {own}`, its SSO session `{name}` has `{session}`; expected one value"
+                )));
             }
         }
-        None
+        Ok(Some(login))
+    }
+
+    /// An `[sso-session]` by its name.
+    ///
+    /// # Errors
+    /// When it does not exist or lacks a part.
+    pub fn sso_session(&self, name: &str) -> Result<SsoLogin, ServiceError> {
+        let unusable = |message: String| ServiceError::local(ErrorKind::Credentials, message);
+        let session = self.set.sso_session(name).ok_or_else(|| {
+            let mut known: Vec<&str> = self.set.sso_sessions().collect();
+            known.sort_unstable();
+            unusable(if known.is_empty() {
+                format!("the SSO session `{name}` does not exist; AWS's config file has no `[sso-session …]`")
+            } else {
+                format!(
+                    "the SSO session `{name}` does not exist; there are {}",
+                    known.join(", ")
+                )
+            })
+        })?;
+        let wanted = |key: &str| {
+            let value = session.get(key).map(str::trim).filter(|value| !value.is_empty());
+            value
+                .map(ToOwned::to_owned)
+                .ok_or_else(|| unusable(format!("the SSO session `{name}` has no `{key}`")))
+        };
+        let scopes = session.get("sso_registration_scopes").unwrap_or_default();
+        Ok(SsoLogin {
+            session: Some(name.to_owned()),
+            start_url: wanted("sso_start_url")?,
+            region: wanted("sso_region")?,
+            scopes: scopes
+                .split(',')
+                .map(|scope| scope.trim().to_owned())
+                .filter(|scope| !scope.is_empty())
+                .collect(),
+        })
+    }
+
+    /// The profiles that an SSO login is good for.
+    pub fn by_sso(&self) -> Vec<&str> {
+        let is_sso = |name: &str| {
+            ["sso_session", "sso_start_url"]
+                .into_iter()
+                .any(|key| self.value(name, key).is_some())
+        };
+        self.names().into_iter().filter(|name| is_sso(name)).collect()
     }
 
     /// The account that a profile's credentials belong to, where the profile tells.

@@ -3,12 +3,11 @@
 use std::time::SystemTime;
 
 use aws_credential_types::Credentials;
-use aws_credential_types::provider::ProvideCredentials as _;
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4;
 
 use super::Aws;
-use super::error::{ErrorKind, ServiceError, credentials_trouble};
+use super::error::{ErrorKind, ServiceError};
 use crate::secret::Secret;
 
 /// A URL with one of these in its query is signed already (the plugin's list).
@@ -32,10 +31,7 @@ impl Aws {
         if is_presigned(url) {
             return Ok(Vec::new());
         }
-        let credentials = self.credentials.provide_credentials().await.map_err(|error| {
-            let (kind, message) = credentials_trouble(&error);
-            ServiceError::local(kind, message)
-        })?;
+        let credentials = self.credentials.credentials().await?;
         headers(url, credentials, self.region().as_str(), SystemTime::now())
     }
 }

@@ -90,7 +90,10 @@ impl CommandError {
     /// A call to AWS that failed while ssmx was `doing` something for a target in a scope.
     pub fn aws(doing: impl Into<String>, error: &ServiceError) -> Self {
         let kind = match &error.kind {
-            ErrorKind::Credentials | ErrorKind::Expired | ErrorKind::Region => Kind::Credentials,
+            ErrorKind::Credentials | ErrorKind::Expired | ErrorKind::LoginNeeded | ErrorKind::Region => {
+                Kind::Credentials
+            }
+            ErrorKind::Cancelled => Kind::Interrupted,
             ErrorKind::AccessDenied { .. } | ErrorKind::TargetNotConnected | ErrorKind::NotFound => {
                 Kind::Refused
             }
@@ -102,9 +105,8 @@ impl CommandError {
             ErrorKind::AccessDenied { action } if !action.is_empty() => {
                 failure.hint(format!("the credentials in use lack the IAM action `{action}`"))
             }
-            ErrorKind::Expired => {
-                failure.hint("renew the credentials, for SSO profiles with `aws sso login`")
-            }
+            ErrorKind::Expired => failure.hint("renew the credentials"),
+            ErrorKind::LoginNeeded => failure.hint("log in with `ssmx login`, or with the AWS CLI"),
             ErrorKind::Throttled => {
                 failure.hint("AWS limits how often an account may call; try again in a moment")
             }

@@ -1,0 +1,40 @@
+//! One at a time: two processes that want the same code or the same token must not both ask for it.
+
+use std::fs::File;
+use std::path::Path;
+
+use super::private_file;
+
+/// Held while it is this process's turn; let go by dropping it, and by the system when the process ends.
+#[derive(Debug)]
+pub(super) struct Turn(#[expect(dead_code, reason = "held for its lock")] Option<File>);
+
+impl Turn {
+    /// Waits for the turn of `name`; `waiting` is called once where somebody else has it. Without a directory
+    /// to lock in, everybody goes at once: a lock is a courtesy, never a reason to fail.
+    pub(super) async fn take(directory: Option<&Path>, name: Option<&str>, waiting: impl FnOnce()) -> Self {
+        let (Some(directory), Some(name)) = (directory, name) else {
+            return Self(None);
+        };
+        let directory = directory.join("turns");
+        let open = private_file::create_directory(&directory).and_then(|()| {
+            File::options()
+                .create(true)
+                .append(true)
+                .open(directory.join(name))
+        });
+        let file = match open {
+            Ok(file) => file,
+            Err(error) => {
+                tracing::debug!(%error, "no turn is taken");
+                return Self(None);
+            }
+        };
+        if file.try_lock().is_ok() {
+            return Self(Some(file));
+        }
+        waiting();
+        let locked = tokio::task::spawn_blocking(move || file.lock().map(|()| file));
+        Self(locked.await.ok().and_then(Result::ok))
+    }
+}
