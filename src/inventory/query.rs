@@ -12,8 +12,8 @@ pub struct Query {
     pub id: Option<NodeId>,
     /// Its name.
     pub name: Option<Pattern>,
-    /// Its tags: key and value, exactly.
-    pub tags: Vec<(String, String)>,
+    /// Its tags: keys exactly, values by pattern.
+    pub tags: Vec<(String, Pattern)>,
     /// One of its addresses.
     pub address: Option<Address>,
     /// Its Auto Scaling group.
@@ -29,7 +29,7 @@ pub enum Address {
     Dns(String),
 }
 
-/// What a name must be like.
+/// What a name or a tag's value must be like.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Pattern {
     /// This, to the letter.
@@ -75,10 +75,11 @@ impl Query {
             && self
                 .tags
                 .iter()
-                .all(|(key, value)| node.tags.get(key) == Some(value))
-            && self.address.as_ref().is_none_or(|address| {
-                node.addresses.iter().any(|known| address.is(known))
-            })
+                .all(|(key, pattern)| node.tags.get(key).is_some_and(|value| pattern.matches(value)))
+            && self
+                .address
+                .as_ref()
+                .is_none_or(|address| node.addresses.iter().any(|known| address.is(known)))
             && self.asg.as_ref().is_none_or(|asg| node.asg.as_ref() == Some(asg))
     }
 }
@@ -95,7 +96,33 @@ impl Address {
 }
 
 impl Pattern {
-    /// Whether a name is like that.
+    /// What people write where globs are understood: one that has no wildcard and no escape is exact.
+    pub fn parse(text: &str) -> Self {
+        if text.contains(['*', '?', '\\']) {
+            Self::Glob(text.to_owned())
+        } else {
+            Self::Exact(text.to_owned())
+        }
+    }
+
+    /// The one text that fits, where there is only one.
+    pub fn literal(&self) -> Option<String> {
+        match self {
+            Self::Exact(text) => Some(text.clone()),
+            Self::Prefix(_) => None,
+            Self::Glob(glob) => {
+                let tokens = tokens(glob).into_iter();
+                tokens
+                    .map(|token| match token {
+                        Token::Char(c) => Some(c),
+                        Token::One | Token::Many => None,
+                    })
+                    .collect()
+            }
+        }
+    }
+
+    /// Whether a text is like that.
     pub fn matches(&self, name: &str) -> bool {
         match self {
             Self::Exact(exact) => name == exact,
@@ -262,12 +289,12 @@ mod tests {
         node.addresses = vec!["10.0.0.7".into(), "ip-10-0-0-7.EU-west-2.compute.internal".into()];
         let mut query = Query::name(Pattern::Exact("web".into()));
         assert!(query.matches(&node));
-        query.tags.push(("Env".into(), "prod".into()));
+        query.tags.push(("Env".into(), Pattern::Glob("pr*".into())));
         query.address = Some(Address::Ip("10.0.0.7".parse().unwrap()));
         assert!(query.matches(&node));
         query.address = Some(Address::Dns("ip-10-0-0-7.eu-west-2.compute.internal.".into()));
         assert!(query.matches(&node));
-        query.tags.push(("Role".into(), "db".into()));
+        query.tags.push(("Role".into(), Pattern::Exact("db".into())));
         assert!(!query.matches(&node));
     }
 

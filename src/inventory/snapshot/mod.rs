@@ -8,8 +8,8 @@
 
 mod files;
 mod format;
-mod reader;
 mod reach;
+mod reader;
 mod recent;
 mod writer;
 
@@ -22,9 +22,9 @@ use super::node::Node;
 use super::query::Query;
 use crate::ids::Scope;
 use files::Lock;
-use reader::Listing;
 pub use format::Row;
 pub use reach::Reach;
+use reader::Listing;
 use recent::Recent;
 pub use writer::Writer;
 
@@ -175,7 +175,11 @@ impl Snapshot {
     /// The nodes that a query fits, found by an index: by id, or by the beginning of a name. `None` where the
     /// query has neither, so that all nodes would have to be read.
     pub fn find(&self, query: &Query) -> Option<Vec<Node>> {
-        let indexed = query.id.is_some() || query.name.as_ref().is_some_and(|name| !name.literal_prefix().is_empty());
+        let indexed = query.id.is_some()
+            || query
+                .name
+                .as_ref()
+                .is_some_and(|name| !name.literal_prefix().is_empty());
         indexed.then(|| self.indexed(query))
     }
 
@@ -189,16 +193,29 @@ impl Snapshot {
 
     /// Rows whose name begins so, sorted by name; at most `limit`.
     pub fn names(&self, prefix: &str, limit: usize) -> Vec<Row> {
-        let listed = self.listing.as_ref().map(|listing| listing.names(prefix, limit + self.recent.len()));
-        self.overlaid_rows(listed.unwrap_or_default(), limit, |row| {
-            row.name.as_deref().is_some_and(|name| name.starts_with(prefix))
-        })
+        let listed = self
+            .listing
+            .as_ref()
+            .map(|listing| listing.names(prefix, limit + self.recent.len()));
+        let fits = |row: &Row| row.name.as_deref().is_some_and(|name| name.starts_with(prefix));
+        let mut rows = self.overlaid_rows(listed.unwrap_or_default(), fits);
+        rows.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
+        rows.truncate(limit);
+        rows
     }
 
     /// Rows whose id begins so, sorted by id; at most `limit`.
     pub fn ids(&self, prefix: &str, limit: usize) -> Vec<Row> {
-        let listed = self.listing.as_ref().map(|listing| listing.ids(prefix, limit + self.recent.len()));
-        self.overlaid_rows(listed.unwrap_or_default(), limit, |row| row.id.as_str().starts_with(prefix))
+        let listed = self
+            .listing
+            .as_ref()
+            .map(|listing| listing.ids(prefix, limit + self.recent.len()));
+        let mut rows = self.overlaid_rows(listed.unwrap_or_default(), |row| {
+            row.id.as_str().starts_with(prefix)
+        });
+        rows.sort_by(|a, b| a.id.cmp(&b.id));
+        rows.truncate(limit);
+        rows
     }
 
     fn indexed(&self, query: &Query) -> Vec<Node> {
@@ -220,15 +237,13 @@ impl Snapshot {
         nodes
     }
 
-    fn overlaid_rows(&self, listed: Vec<Row>, limit: usize, fits: impl Fn(&Row) -> bool) -> Vec<Row> {
-        let mut rows: Vec<Row> = listed
+    fn overlaid_rows(&self, listed: Vec<Row>, fits: impl Fn(&Row) -> bool) -> Vec<Row> {
+        let looked_up = self.recent.nodes().map(Row::of).filter(fits);
+        listed
             .into_iter()
             .filter(|row| !self.recent.knows(&row.id))
-            .chain(self.recent.nodes().filter(|node| !node.is_gone()).map(Row::of).filter(fits))
-            .collect();
-        rows.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
-        rows.truncate(limit);
-        rows
+            .chain(looked_up)
+            .collect()
     }
 }
 

@@ -95,7 +95,8 @@ impl Writer {
         let _turn = Lock::take(&self.directory)?;
         let path = self.directory.join(LISTING);
         if self.breadth == Breadth::Managed
-            && super::reader::Listing::open(&path, &self.scope).is_ok_and(|old| old.breadth() == Breadth::Full)
+            && super::reader::Listing::open(&path, &self.scope)
+                .is_ok_and(|old| old.breadth() == Breadth::Full)
         {
             return Ok(());
         }
