@@ -5,6 +5,10 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+mod forward;
+
+pub use forward::{Bind, ForwardSpec, Host, InvalidSpec, Local, Remote};
+
 /// Why a text is not the identifier that was expected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not {expected}")]

@@ -1,0 +1,590 @@
+//! What to forward where, as one word of the command line.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// The forms, for errors.
+const FORMS: &str = "REMOTE, LOCAL:REMOTE, HOST:REMOTE, LOCAL:HOST:REMOTE, BIND:LOCAL:HOST:REMOTE, :REMOTE or \
+                     /path.sock:[HOST:]REMOTE, with IPv6 addresses in brackets";
+/// No name in DNS is longer.
+const LONGEST_HOST: usize = 253;
+/// A Unix socket's address holds no more (108 bytes with the final zero on Linux, 104 on macOS).
+const LONGEST_SOCKET: usize = 103;
+
+/// One port forward: from a local port or socket to a port of a node, or of a host that the node reaches.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ForwardSpec {
+    /// Where connections are taken.
+    pub local: Local,
+    /// Where they go.
+    pub remote: Remote,
+}
+
+/// The local end.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Local {
+    /// A TCP port.
+    Port {
+        /// On which addresses.
+        bind: Bind,
+        /// Zero for any free port.
+        port: u16,
+    },
+    /// A Unix socket.
+    Socket(PathBuf),
+}
+
+/// The addresses that a local port is taken on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Bind {
+    /// 127.0.0.1 and ::1.
+    #[default]
+    Loopback,
+    /// One address.
+    Address(IpAddr),
+}
+
+/// The remote end.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Remote {
+    /// A host as the node's resolver knows it; `None` for the node itself.
+    pub host: Option<Host>,
+    /// Its port, never zero.
+    pub port: u16,
+}
+
+/// A host's name or address, in a form that is safe in a document's parameter and on a screen.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Host(String);
+
+/// Why a word is no forward.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not a forward: {why}")]
+pub struct InvalidSpec {
+    text: String,
+    why: String,
+}
+
+impl Host {
+    /// The name or address; an IPv6 address without brackets.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Host {
+    type Err = String;
+
+    /// The error says what is wrong with it, without naming it.
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.parse::<Ipv6Addr>().is_ok() {
+            return Ok(Self(text.to_owned()));
+        }
+        if text.is_empty() {
+            return Err("the host is empty".to_owned());
+        }
+        if text.len() > LONGEST_HOST {
+            return Err(format!("the host is longer than {LONGEST_HOST} characters"));
+        }
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+        if let Some(odd) = text.chars().find(|c| !allowed(*c)) {
+            return Err(format!("the host has a {} in it", name_of(odd)));
+        }
+        if text.starts_with('-') || text.split('.').rev().skip(1).any(str::is_empty) || text == "." {
+            return Err("the host is neither a name nor an address".to_owned());
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+fn name_of(c: char) -> String {
+    match c {
+        ' ' => "space".to_owned(),
+        c if c.is_ascii_graphic() => format!("`{c}`"),
+        c => format!("character U+{:04X}", c as u32),
+    }
+}
+
+impl fmt::Display for Host {
+    /// With brackets around an IPv6 address, as it is typed.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.contains(':') {
+            write!(f, "[{}]", self.0)
+        } else {
+            f.write_str(&self.0)
+        }
+    }
+}
+
+impl FromStr for Bind {
+    type Err = String;
+
+    /// `loopback` and `localhost` are both loopback addresses, `*` is every IPv4 address of the machine. The
+    /// error says what was expected, without naming the text.
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "loopback" | "localhost" => Ok(Self::Loopback),
+            "*" => Ok(Self::Address(IpAddr::from([0, 0, 0, 0]))),
+            _ => {
+                let bare = text
+                    .strip_prefix('[')
+                    .and_then(|rest| rest.strip_suffix(']'))
+                    .unwrap_or(text);
+                bare.parse().map(Self::Address).map_err(|_| {
+                    "the bind address has to be an IP address of this machine, `localhost` or `*`".to_owned()
+                })
+            }
+        }
+    }
+}
+
+impl fmt::Display for Bind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Loopback => f.write_str("localhost"),
+            Self::Address(IpAddr::V6(address)) => write!(f, "[{address}]"),
+            Self::Address(address) => write!(f, "{address}"),
+        }
+    }
+}
+
+impl Bind {
+    /// Whether other machines could reach the port.
+    pub fn is_beyond_loopback(&self) -> bool {
+        matches!(self, Self::Address(address) if !address.is_loopback())
+    }
+}
+
+impl Remote {
+    /// The host to name in the document; none where it is the node's own loopback, by whatever name.
+    pub fn foreign_host(&self) -> Option<&Host> {
+        self.host.as_ref().filter(|host| host.0 != "localhost")
+    }
+}
+
+impl fmt::Display for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.host {
+            Some(host) => write!(f, "{host}:{}", self.port),
+            None => write!(f, "{}", self.port),
+        }
+    }
+}
+
+impl fmt::Display for ForwardSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.local {
+            Local::Socket(path) => write!(f, "{}:{}", path.display(), self.remote),
+            Local::Port {
+                bind: Bind::Loopback,
+                port,
+            } => write!(f, "{port}:{}", self.remote),
+            // The form with an address has a host in it: the node's own is `localhost`.
+            Local::Port { bind, port } if self.remote.host.is_none() => {
+                write!(f, "{bind}:{port}:localhost:{}", self.remote.port)
+            }
+            Local::Port { bind, port } => write!(f, "{bind}:{port}:{}", self.remote),
+        }
+    }
+}
+
+impl ForwardSpec {
+    /// Whether a word can only be meant as a forward, right or wrong: a number, or something that ends in a
+    /// colon and a number, or begins as a free port, a socket's path or an address in brackets does.
+    pub fn is_meant(text: &str) -> bool {
+        let numeric = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        let tail = text.rsplit_once(':').map(|(_, tail)| tail);
+        numeric(text) || text.starts_with([':', '/', '[']) || tail.is_some_and(numeric)
+    }
+}
+
+impl FromStr for ForwardSpec {
+    type Err = InvalidSpec;
+
+    fn from_str(text: &str) -> Result<Self, InvalidSpec> {
+        parse(text).map_err(|why| InvalidSpec {
+            text: text.to_owned(),
+            why,
+        })
+    }
+}
+
+fn parse(text: &str) -> Result<ForwardSpec, String> {
+    if text.is_empty() {
+        return Err(format!("it is empty, and the forms are {FORMS}"));
+    }
+    if text.starts_with('/') {
+        return parse_socket(text);
+    }
+    if let Some((address, port)) = text.rsplit_once(':')
+        && address.parse::<Ipv6Addr>().is_ok()
+    {
+        return Err(format!(
+            "an IPv6 address wants brackets, as in `[{address}]:{port}`"
+        ));
+    }
+    let parts = split(text)?;
+    let bare = |part: &Part<'_>| part.is_number();
+    let (bind, local, host, remote) = match parts.as_slice() {
+        [remote] if remote.is_bracketed() || !bare(remote) => {
+            return Err(format!("a host wants a port, as in `{}:5432`", remote.as_typed()));
+        }
+        [remote] => (Bind::Loopback, None, None, remote),
+        [local, remote] if local.is_empty() || bare(local) => (Bind::Loopback, Some(local), None, remote),
+        [host, remote] => (Bind::Loopback, None, Some(host), remote),
+        [local, host, remote] => (Bind::Loopback, Some(local), Some(host), remote),
+        [bind, local, host, remote] => (bind.as_typed().parse()?, Some(local), Some(host), remote),
+        _ => return Err(format!("it has too many colons; the forms are {FORMS}")),
+    };
+    let port = remote_port(remote)?;
+    let local_port = match local {
+        None => port,
+        Some(local) => local_port(local)?,
+    };
+    Ok(ForwardSpec {
+        local: Local::Port {
+            bind,
+            port: local_port,
+        },
+        remote: Remote {
+            host: host.map(parse_host).transpose()?,
+            port,
+        },
+    })
+}
+
+fn parse_socket(text: &str) -> Result<ForwardSpec, String> {
+    let (path, rest) = text
+        .split_once(':')
+        .ok_or("a socket wants a port, as in `/run/db.sock:5432`")?;
+    if path.ends_with('/') {
+        return Err("the socket's path is a directory".to_owned());
+    }
+    if path.len() > LONGEST_SOCKET {
+        return Err(format!(
+            "the socket's path is longer than the {LONGEST_SOCKET} bytes that a socket's address holds"
+        ));
+    }
+    if path.contains('\0') {
+        return Err("the socket's path has a zero byte in it".to_owned());
+    }
+    let parts = split(rest)?;
+    let (host, remote) = match parts.as_slice() {
+        [remote] => (None, remote),
+        [host, remote] => (Some(host), remote),
+        _ => return Err(format!("it has too many colons; the forms are {FORMS}")),
+    };
+    Ok(ForwardSpec {
+        local: Local::Socket(PathBuf::from(path)),
+        remote: Remote {
+            host: host.map(parse_host).transpose()?,
+            port: remote_port(remote)?,
+        },
+    })
+}
+
+/// What stands between colons.
+enum Part<'a> {
+    Bare(&'a str),
+    Bracketed(&'a str),
+}
+
+impl Part<'_> {
+    fn is_bracketed(&self) -> bool {
+        matches!(self, Self::Bracketed(_))
+    }
+
+    fn is_empty(&self) -> bool {
+        matches!(self, Self::Bare(""))
+    }
+
+    fn is_number(&self) -> bool {
+        matches!(self, Self::Bare(text) if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()))
+    }
+
+    fn as_typed(&self) -> String {
+        match self {
+            Self::Bare(text) => (*text).to_owned(),
+            Self::Bracketed(text) => format!("[{text}]"),
+        }
+    }
+}
+
+/// At colons, but for those in brackets.
+fn split(text: &str) -> Result<Vec<Part<'_>>, String> {
+    let mut parts = Vec::new();
+    let mut rest = text;
+    loop {
+        if let Some(inner) = rest.strip_prefix('[') {
+            let (address, after) = inner
+                .split_once(']')
+                .ok_or("a bracket is opened and not closed")?;
+            parts.push(Part::Bracketed(address));
+            match after.strip_prefix(':') {
+                Some(next) => rest = next,
+                None if after.is_empty() => return Ok(parts),
+                None => return Err("a closing bracket wants a colon after it".to_owned()),
+            }
+        } else {
+            let Some((part, next)) = rest.split_once(':') else {
+                parts.push(Part::Bare(rest));
+                return Ok(parts);
+            };
+            parts.push(Part::Bare(part));
+            rest = next;
+        }
+    }
+}
+
+fn parse_host(part: &Part<'_>) -> Result<Host, String> {
+    match part {
+        Part::Bare(text) if part.is_number() => {
+            Err(format!("a host was expected where the number {text} stands"))
+        }
+        Part::Bare(text) => text.parse(),
+        Part::Bracketed(text) => text
+            .parse::<Ipv6Addr>()
+            .map(|_| Host((*text).to_owned()))
+            .map_err(|_| format!("`{text}` in brackets is no IPv6 address")),
+    }
+}
+
+fn local_port(part: &Part<'_>) -> Result<u16, String> {
+    match part {
+        Part::Bare("") => Ok(0),
+        part => number(part, "local"),
+    }
+}
+
+fn remote_port(part: &Part<'_>) -> Result<u16, String> {
+    if part.is_empty() {
+        return Err("the remote port is missing".to_owned());
+    }
+    match number(part, "remote")? {
+        0 => Err("the remote port cannot be 0".to_owned()),
+        port => Ok(port),
+    }
+}
+
+fn number(part: &Part<'_>, which: &str) -> Result<u16, String> {
+    if !part.is_number() {
+        return Err(format!(
+            "the {which} port has to be a number, not `{}`",
+            part.as_typed()
+        ));
+    }
+    let Part::Bare(digits) = part else {
+        return Err(format!("the {which} port has to be a number"));
+    };
+    digits
+        .parse()
+        .map_err(|_| format!("the {which} port {digits} is above 65535"))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn spec(text: &str) -> ForwardSpec {
+        text.parse().unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    #[test]
+    fn every_form_is_read() {
+        let loopback = |port| Local::Port {
+            bind: Bind::Loopback,
+            port,
+        };
+        let remote = |host: &str, port| Remote {
+            host: (!host.is_empty()).then(|| Host(host.to_owned())),
+            port,
+        };
+        let table = [
+            ("5432", loopback(5432), remote("", 5432)),
+            ("15432:5432", loopback(15432), remote("", 5432)),
+            (":5432", loopback(0), remote("", 5432)),
+            ("0:5432", loopback(0), remote("", 5432)),
+            ("db.internal:5432", loopback(5432), remote("db.internal", 5432)),
+            ("10.0.0.7:5432", loopback(5432), remote("10.0.0.7", 5432)),
+            ("[fd00::7]:5432", loopback(5432), remote("fd00::7", 5432)),
+            ("1:db_1.internal.:2", loopback(1), remote("db_1.internal.", 2)),
+            (":db:2", loopback(0), remote("db", 2)),
+            ("1:[::1]:2", loopback(1), remote("::1", 2)),
+            (
+                "127.0.0.2:1:db:2",
+                Local::Port {
+                    bind: Bind::Address([127, 0, 0, 2].into()),
+                    port: 1,
+                },
+                remote("db", 2),
+            ),
+            (
+                "[::1]:1:db:2",
+                Local::Port {
+                    bind: Bind::Address(Ipv6Addr::LOCALHOST.into()),
+                    port: 1,
+                },
+                remote("db", 2),
+            ),
+            (
+                "*:1:db:2",
+                Local::Port {
+                    bind: Bind::Address([0, 0, 0, 0].into()),
+                    port: 1,
+                },
+                remote("db", 2),
+            ),
+            ("localhost:1:db:2", loopback(1), remote("db", 2)),
+            (
+                "/run/a.sock:80",
+                Local::Socket("/run/a.sock".into()),
+                remote("", 80),
+            ),
+            ("/a:db:80", Local::Socket("/a".into()), remote("db", 80)),
+            ("/a:[::2]:80", Local::Socket("/a".into()), remote("::2", 80)),
+        ];
+        for (text, local, remote) in table {
+            assert_eq!(spec(text), ForwardSpec { local, remote }, "{text}");
+            assert!(ForwardSpec::is_meant(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_mistake_has_its_words() {
+        let table = [
+            ("", "it is empty, and the forms are"),
+            ("db", "a host wants a port, as in `db:5432`"),
+            ("[::1]", "a host wants a port, as in `[::1]:5432`"),
+            ("0", "the remote port cannot be 0"),
+            ("80:0", "the remote port cannot be 0"),
+            ("65536", "the remote port 65536 is above 65535"),
+            (
+                "99999999999999999999:1",
+                "the local port 99999999999999999999 is above 65535",
+            ),
+            ("80:", "the remote port is missing"),
+            ("80:http", "the remote port has to be a number, not `http`"),
+            ("80:-1", "the remote port has to be a number, not `-1`"),
+            ("80:+1", "the remote port has to be a number, not `+1`"),
+            ("a:b:c", "the remote port has to be a number, not `c`"),
+            ("a:b:1", "the local port has to be a number, not `a`"),
+            ("1:2:3", "a host was expected where the number 2 stands"),
+            ("1::3", "the host is empty"),
+            ("my db:5432", "the host has a space in it"),
+            ("a$b:5432", "the host has a `$` in it"),
+            ("a\u{7}b:5432", "the host has a character U+0007 in it"),
+            ("-x:5432", "the host is neither a name nor an address"),
+            ("a..b:5432", "the host is neither a name nor an address"),
+            (
+                "eth0:1:db:2",
+                "the bind address has to be an IP address of this machine",
+            ),
+            ("1:2:3:4:5", "it has too many colons"),
+            ("::1:80", "an IPv6 address wants brackets, as in `[::1]:80`"),
+            ("fd00::1:80", "an IPv6 address wants brackets"),
+            ("[::1:80", "a bracket is opened and not closed"),
+            ("[::1]80", "a closing bracket wants a colon after it"),
+            ("[db]:80", "`db` in brackets is no IPv6 address"),
+            ("[127.0.0.1]:80", "`127.0.0.1` in brackets is no IPv6 address"),
+            ("1:[80]", "the remote port has to be a number, not `[80]`"),
+            ("/run/a.sock", "a socket wants a port"),
+            ("/run/:80", "the socket's path is a directory"),
+            ("/a:b:c:80", "it has too many colons"),
+            ("/a:0", "the remote port cannot be 0"),
+        ];
+        for (text, words) in table {
+            let Err(error) = text.parse::<ForwardSpec>() else {
+                panic!("`{text}` was read")
+            };
+            let said = error.to_string();
+            assert!(
+                said.starts_with(&format!("`{text}` is not a forward: {words}")),
+                "{said}"
+            );
+        }
+        let long = format!("/{}:80", "x".repeat(LONGEST_SOCKET));
+        assert!(long.parse::<ForwardSpec>().is_err());
+        assert!(format!("{}:80", "x".repeat(254)).parse::<ForwardSpec>().is_err());
+    }
+
+    #[test]
+    fn words_that_can_only_be_forwards_are_told_from_names() {
+        for name in [
+            "prod-db",
+            "prod/web",
+            "tag:Env=prod",
+            "name=web-*",
+            "i-0123456789abcdef0",
+        ] {
+            assert!(!ForwardSpec::is_meant(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_nodes_own_loopback_needs_no_remote_host() {
+        assert_eq!(spec("1:localhost:2").remote.foreign_host(), None);
+        assert!(spec("1:db:2").remote.foreign_host().is_some());
+    }
+
+    #[test]
+    fn what_others_could_reach_is_known() {
+        for (text, beyond) in [
+            ("1:db:2", false),
+            ("127.0.0.9:1:db:2", false),
+            ("[::1]:1:db:2", false),
+            ("*:1:db:2", true),
+            ("10.0.0.1:1:db:2", true),
+        ] {
+            let Local::Port { bind, .. } = spec(text).local else {
+                panic!("{text} is a port")
+            };
+            assert_eq!(bind.is_beyond_loopback(), beyond, "{text}");
+        }
+    }
+
+    fn any_spec() -> impl Strategy<Value = ForwardSpec> {
+        let host = prop_oneof![
+            "[a-z][a-z0-9_-]{0,10}(\\.[a-z0-9]{1,5}){0,3}".prop_map(Some),
+            any::<Ipv6Addr>().prop_map(|address| Some(address.to_string())),
+            Just(None),
+        ];
+        let bind = prop_oneof![Just(Bind::Loopback), any::<IpAddr>().prop_map(Bind::Address)];
+        let local = prop_oneof![
+            (bind, any::<u16>()).prop_map(|(bind, port)| Local::Port { bind, port }),
+            "/[a-z/]{0,10}[a-z]".prop_map(|path| Local::Socket(path.into())),
+        ];
+        (local, host, 1..=u16::MAX).prop_map(|(local, host, port)| {
+            // A chosen address cannot be said without a host: the node's own is `localhost` then.
+            let chosen = matches!(
+                local,
+                Local::Port {
+                    bind: Bind::Address(_),
+                    ..
+                }
+            );
+            let host = host.or_else(|| chosen.then(|| "localhost".to_owned())).map(Host);
+            ForwardSpec {
+                local,
+                remote: Remote { host, port },
+            }
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back(spec in any_spec()) {
+            prop_assert_eq!(spec.to_string().parse::<ForwardSpec>().unwrap(), spec);
+        }
+
+        #[test]
+        fn nothing_panics(text in "[0-9a-z:/\\[\\]. *\\PC]{0,24}") {
+            if let Ok(spec) = text.parse::<ForwardSpec>() {
+                prop_assert_eq!(spec.to_string().parse::<ForwardSpec>().unwrap(), spec);
+            }
+        }
+    }
+}
