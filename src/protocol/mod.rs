@@ -11,3 +11,4 @@ pub mod message;
 mod pair;
 pub mod payload;
 pub mod session;
+pub mod smux;

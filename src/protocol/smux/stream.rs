@@ -1,0 +1,79 @@
+//! One stream: what waits to be sent, and how far its two directions have come.
+
+use std::collections::VecDeque;
+
+use bytes::{Bytes, BytesMut};
+
+/// How far a direction has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    /// Data flows.
+    Open,
+    /// A FIN follows the data that waits.
+    Finishing,
+    /// The FIN is on its way, or was received.
+    Finished,
+}
+
+#[derive(Debug)]
+pub(super) struct Stream {
+    waiting: VecDeque<Bytes>,
+    waiting_bytes: usize,
+    /// Received bytes that the local reader has not taken yet.
+    pub(super) untaken: usize,
+    pub(super) near: Side,
+    pub(super) far: Side,
+    /// When its turn comes: bytes sent, on a clock that all streams of the session share. A stream that was
+    /// idle starts at the present, so it goes before a busy one but cannot save up turns.
+    pub(super) turn: u64,
+}
+
+impl Stream {
+    pub(super) fn new(turn: u64) -> Self {
+        Self {
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            untaken: 0,
+            near: Side::Open,
+            far: Side::Open,
+            turn,
+        }
+    }
+
+    /// Whether it has something to send: data, or the FIN behind them.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.waiting_bytes > 0 || self.near == Side::Finishing
+    }
+
+    pub(super) fn waiting_bytes(&self) -> usize {
+        self.waiting_bytes
+    }
+
+    pub(super) fn push(&mut self, bytes: Bytes) {
+        if !bytes.is_empty() {
+            self.waiting_bytes += bytes.len();
+            self.waiting.push_back(bytes);
+        }
+    }
+
+    pub(super) fn forget_waiting(&mut self) {
+        self.waiting.clear();
+        self.waiting_bytes = 0;
+    }
+
+    /// Moves exactly `length` bytes that wait, which there must be, into a message.
+    pub(super) fn take(&mut self, mut length: usize, into: &mut BytesMut) {
+        self.waiting_bytes = self.waiting_bytes.saturating_sub(length);
+        while length > 0 {
+            let Some(front) = self.waiting.front_mut() else {
+                return;
+            };
+            let piece = front.split_to(length.min(front.len()));
+            if front.is_empty() {
+                self.waiting.pop_front();
+            }
+            length -= piece.len();
+            into.extend_from_slice(&piece);
+        }
+    }
+}
