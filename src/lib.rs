@@ -18,6 +18,7 @@ pub mod datachannel;
 pub mod ids;
 pub mod inventory;
 pub mod net;
+pub mod ports;
 pub mod protocol;
 pub mod resolve;
 pub mod secret;

@@ -1,0 +1,11 @@
+//! Local ends: TCP ports on both loopbacks or a chosen address, Unix sockets, and SOCKS5 upon either.
+
+mod connection;
+mod listener;
+pub mod socks;
+#[cfg(unix)]
+mod unix;
+mod who;
+
+pub use connection::{Connection, Ends, Incoming, Outgoing};
+pub use listener::{BindError, Listener};
