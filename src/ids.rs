@@ -165,6 +165,19 @@ impl Partition {
             _ => "amazonaws.com",
         }
     }
+
+    /// The domain of the endpoints that IPv6 reaches as well, without a leading dot.
+    pub fn dual_stack_suffix(&self) -> &'static str {
+        match self.0.as_str() {
+            "aws-cn" => "api.amazonwebservices.com.cn",
+            "aws-iso" => "api.aws.ic.gov",
+            "aws-iso-b" => "api.aws.scloud",
+            "aws-iso-e" => "api.cloud-aws.adc-e.uk",
+            "aws-iso-f" => "api.aws.hci.ic.gov",
+            "aws-eusc" => "api.amazonwebservices.eu",
+            _ => "api.aws",
+        }
+    }
 }
 
 text_id!(

@@ -97,6 +97,36 @@ impl ServiceError {
         }
     }
 
+    /// An answer of a JSON service that is no success.
+    pub(super) fn from_json(operation: &str, status: u16, request_id: Option<String>, body: &[u8]) -> Self {
+        let answer: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+        let text = |key: &str| answer.get(key).and_then(serde_json::Value::as_str);
+        // Some services say `com.amazonaws.kms#NotFoundException`.
+        let code = text("__type").and_then(|code| code.rsplit('#').next());
+        let message = text("message").or_else(|| text("Message")).unwrap_or_default();
+        let (kind, message) = match code {
+            Some(code) => (kind_of(operation, code, message), message.to_owned()),
+            None => (
+                ErrorKind::Other,
+                format!(
+                    "the endpoint answered HTTP {status} in a form that is not AWS's; does it offer this service?"
+                ),
+            ),
+        };
+        let kind = match kind {
+            // As the SDK does, such answers are asked for again.
+            ErrorKind::Other if matches!(status, 500 | 502 | 503 | 504) => ErrorKind::Unreachable,
+            kind => kind,
+        };
+        Self {
+            kind,
+            operation: operation.to_owned(),
+            code: code.map(ToOwned::to_owned),
+            message,
+            request_id,
+        }
+    }
+
     /// Whether AWS said that the caller may not.
     pub fn is_denied(&self) -> bool {
         matches!(self.kind, ErrorKind::AccessDenied { .. })
@@ -221,7 +251,8 @@ fn kind_of(operation: &str, code: &str, message: &str) -> ErrorKind {
         | "SlowDown"
         | "RequestThrottled" => ErrorKind::Throttled,
         "TargetNotConnected" => ErrorKind::TargetNotConnected,
-        "InvalidInstanceId"
+        "NotFound"
+        | "InvalidInstanceId"
         | "InvalidInstanceID.NotFound"
         | "InvalidInstanceID.Malformed"
         | "InvalidDocument"
@@ -263,6 +294,20 @@ mod tests {
         }
         assert_eq!(kind("TargetNotConnected"), ErrorKind::TargetNotConnected);
         assert_eq!(kind("Whatever"), ErrorKind::Other);
+    }
+
+    #[test]
+    fn a_json_services_refusal_is_read() {
+        let body = br#"{"__type":"com.amazonaws.kms#NotFoundException","message":"no key"}"#;
+        let error = ServiceError::from_json("kms:GenerateDataKey", 400, Some("r-1".to_owned()), body);
+        assert_eq!(error.kind, ErrorKind::NotFound);
+        assert_eq!(
+            error.to_string(),
+            "kms:GenerateDataKey: NotFoundException: no key (request id r-1)"
+        );
+        let page = ServiceError::from_json("kms:GenerateDataKey", 502, None, b"<html>");
+        assert_eq!(page.kind, ErrorKind::Unreachable);
+        assert!(page.to_string().contains("HTTP 502"), "{page}");
     }
 
     #[test]

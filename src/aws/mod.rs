@@ -2,10 +2,12 @@
 
 mod account;
 mod agent;
+mod call;
 pub mod credentials;
 pub mod env;
 pub mod error;
 mod http;
+pub mod kms;
 mod pace;
 pub mod profiles;
 pub mod session;

@@ -65,15 +65,7 @@ pub fn check(url: &str, region: &Region, allowed: &[String]) -> Result<(), Strea
 fn is_endpoint(host: &str, region: &Region) -> bool {
     let partition = region.partition();
     let suffix = partition.dns_suffix();
-    let dual_stack = match partition.as_str() {
-        "aws-cn" => "api.amazonwebservices.com.cn",
-        "aws-iso" => "api.aws.ic.gov",
-        "aws-iso-b" => "api.aws.scloud",
-        "aws-iso-e" => "api.cloud-aws.adc-e.uk",
-        "aws-iso-f" => "api.aws.hci.ic.gov",
-        "aws-eusc" => "api.amazonwebservices.eu",
-        _ => "api.aws",
-    };
+    let dual_stack = partition.dual_stack_suffix();
     let exact = [
         format!("ssmmessages.{region}.{suffix}"),
         format!("ssmmessages-fips.{region}.{suffix}"),
