@@ -2,38 +2,57 @@
 //! is cut.
 
 use std::collections::VecDeque;
+use std::future::pending;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use futures_util::{SinkExt as _, StreamExt as _};
-use tokio::sync::mpsc;
-use tokio::time::{sleep, sleep_until, timeout};
+use futures_util::StreamExt as _;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{sleep_until, timeout};
 use tokio_tungstenite::tungstenite::{self, Message};
 use uuid::Uuid;
 
+use super::clock::{Clock, Clocks, pause};
+use super::exchange::exchange;
 use super::handle::Event;
 use super::websocket::{Socket, connect};
-use super::{ChannelError, Gateway, Lasting, Options, Resumption};
+use super::{BoxFuture, ChannelError, DataKey, Gateway, GatewayError, Lasting, Options, Resumption};
 use crate::net::Dialer;
-use crate::protocol::payload::Size;
-use crate::protocol::session::{self, Session, Stamp};
+use crate::protocol::payload::{Flag, Size};
+use crate::protocol::session::{self, Session};
+
+/// What is sent in the order in which it was given.
+#[derive(Debug)]
+pub(super) enum Write {
+    Bytes(Bytes),
+    Flag(Flag),
+    /// Tell when all before this was acknowledged.
+    Drained(oneshot::Sender<()>),
+}
 
 /// What does not wait behind input.
 #[derive(Debug)]
 pub(super) enum Urgent {
     Interrupt(Bytes),
     Resize { cols: u32, rows: u32 },
+    Terminate,
 }
 
 /// Closed so often before anything was heard, and trying on is vain.
 const CLOSED_AT_ONCE: u32 = 3;
 /// How often the clocks are compared.
 const CLOCK_CHECK: Duration = Duration::from_secs(5);
-/// The wall clock ran ahead so far: the machine slept.
-const SLEPT: Duration = Duration::from_secs(20);
 /// After a sleep the gateway has this long to show that the connection lives.
 const AFTER_SLEEP: Duration = Duration::from_secs(5);
+/// So long without a byte either way, and a moment is quiet.
+const QUIET: Duration = Duration::from_secs(3);
+/// A session that nobody has used for so long is left to the service's own rules: a resumption would count as
+/// use.
+const IN_USE: Duration = Duration::from_secs(10 * 60);
+/// So long after a cut, and then every so often, it is said what keeps us away.
+const FIRST_WORD: Duration = Duration::from_secs(10);
+const NEXT_WORD: Duration = Duration::from_secs(120);
 
 /// What has arrived on a failed socket is there at once.
 const REST: Duration = Duration::from_millis(100);
@@ -44,11 +63,22 @@ const LONGEST_REST: usize = 10_000;
 enum Cut {
     /// Find another one.
     Reconnect(String),
+    /// It is old, and this is a quiet moment: find another one before the gateway closes it.
+    Renew,
     /// The session, or whoever held the channel, has ended.
     Over,
     /// The channel failed for good.
     Failed(ChannelError),
 }
+
+/// Whether the person was told of a cut.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Told {
+    Yes,
+    NotYet,
+}
+
+type Keying = BoxFuture<'static, Result<DataKey, GatewayError>>;
 
 pub(super) struct Driver {
     client_id: Uuid,
@@ -57,15 +87,21 @@ pub(super) struct Driver {
     options: Options,
     session: Session,
     events: mpsc::Sender<Event>,
-    writes: mpsc::Receiver<Bytes>,
+    writes: mpsc::Receiver<Write>,
     urgent: mpsc::Receiver<Urgent>,
-    /// Events that the reader has not taken yet. While there are any, the socket is not read.
+    /// Events that the reader has not taken yet. While they are too large, the socket is not read.
     pending: VecDeque<Event>,
+    pending_bytes: usize,
+    keying: Option<Keying>,
+    draining: Vec<oneshot::Sender<()>>,
     /// Whether the agent was heard at all.
     heard: bool,
     closed_at_once: u32,
     opened: Instant,
     wondered: bool,
+    /// When bytes last went either way, and when the last ones of ours did.
+    last_carried: Instant,
+    last_written: Instant,
 }
 
 impl Driver {
@@ -75,30 +111,37 @@ impl Driver {
         dialer: Arc<Dialer>,
         options: Options,
         events: mpsc::Sender<Event>,
-        writes: mpsc::Receiver<Bytes>,
+        writes: mpsc::Receiver<Write>,
         urgent: mpsc::Receiver<Urgent>,
     ) -> Self {
+        let now = Instant::now();
         Self {
             client_id,
             gateway,
             dialer,
             options,
-            session: Session::new(options.limits, Box::new(Clock)),
+            session: Session::new(options.limits, Box::new(Clock::new())),
             events,
             writes,
             urgent,
             pending: VecDeque::new(),
+            pending_bytes: 0,
+            keying: None,
+            draining: Vec::new(),
             heard: false,
             closed_at_once: 0,
-            opened: Instant::now(),
+            opened: now,
             wondered: false,
+            last_carried: now,
+            last_written: now,
         }
     }
 
     pub(super) async fn run(mut self, mut socket: Socket) {
         let last = loop {
-            let cause = match self.carry(&mut socket).await {
-                Cut::Reconnect(cause) => cause,
+            let (cause, mut told) = match self.carry(&mut socket).await {
+                Cut::Reconnect(cause) => (cause, Told::Yes),
+                Cut::Renew => ("the connection was about to be closed".to_owned(), Told::NotYet),
                 Cut::Over => break None,
                 Cut::Failed(error) => break Some(Event::Failed(error)),
             };
@@ -113,16 +156,20 @@ impl Driver {
             }
             tracing::debug!(cause, "data channel cut");
             let since = Instant::now();
-            self.pending.push_back(Event::Reconnecting { cause });
-            match self.reconnect(since).await {
+            if told == Told::Yes {
+                self.push(Event::Reconnecting { cause: cause.clone() });
+            }
+            match self.reconnect(since, &cause, &mut told).await {
                 Ok(Some(new)) => socket = new,
                 Ok(None) => break Some(Event::TimedOut),
                 Err(error) => break Some(Event::Failed(error)),
             }
             self.session.reconnected();
-            self.pending.push_back(Event::Reconnected {
-                away: since.elapsed(),
-            });
+            if told == Told::Yes {
+                self.push(Event::Reconnected {
+                    away: since.elapsed(),
+                });
+            }
         };
         self.pending.extend(last);
         // Every byte that was received is handed on, however slow the reader.
@@ -136,47 +183,57 @@ impl Driver {
     /// Works with one socket until it is of no more use.
     async fn carry(&mut self, socket: &mut Socket) -> Cut {
         let events = self.events.clone();
-        let mut last_heard = Instant::now();
-        let mut next_ping = Instant::now() + self.options.ping_every;
+        let born = Instant::now();
+        let mut frames = VecDeque::new();
+        let mut last_heard = born;
+        let mut next_ping = born + self.options.ping_every;
         let mut deaf_at = last_heard + self.options.deaf_after;
-        let mut clocks = (Instant::now(), SystemTime::now());
+        let mut clocks = Clocks::now();
         loop {
-            if let Err(cause) = self.transmit(socket).await {
-                return Cut::Reconnect(cause);
-            }
             if let Err(error) = self.collect() {
                 return Cut::Failed(error);
             }
             if self.session.is_closed() {
-                drop(timeout(Duration::from_secs(1), socket.close(None)).await);
+                drop(timeout(Duration::from_secs(1), self.farewell(socket)).await);
                 return Cut::Over;
             }
+            if self.session.is_drained() {
+                for waiting in self.draining.drain(..) {
+                    // Who asked may have gone.
+                    let _ = waiting.send(());
+                }
+            }
             let now = Instant::now();
-            let reading = self.pending.is_empty();
-            if !reading {
+            let room = self.room();
+            if room.is_none() {
                 // Not reading, we cannot hear; that is not the gateway's fault.
                 deaf_at = deaf_at.max(now + self.options.deaf_after);
             }
             let wake = [
                 Some(next_ping),
-                reading.then_some(deaf_at),
+                room.and(Some(deaf_at)),
                 Some(now + CLOCK_CHECK),
                 self.session.poll_timeout(),
                 self.silence_timer(),
             ];
             let wake = wake.into_iter().flatten().min().unwrap_or(next_ping);
+            let takes_more = !self.session.is_full();
             tokio::select! {
-                message = socket.next(), if reading => {
+                heard = exchange(socket, &mut self.session, &mut frames, room) => {
                     last_heard = Instant::now();
                     deaf_at = last_heard + self.options.deaf_after;
-                    match self.receive(message) {
-                        Ok(()) => {}
-                        Err(cut) => return cut,
+                    match heard {
+                        Ok(heard) => for message in heard {
+                            if let Err(cut) = self.receive(message) {
+                                return cut;
+                            }
+                        },
+                        Err(error) => return Cut::Reconnect(error.to_string()),
                     }
                 }
-                permit = events.reserve(), if !reading => {
+                permit = events.reserve(), if !self.pending.is_empty() => {
                     let Ok(permit) = permit else { return Cut::Over };
-                    if let Some(event) = self.pending.pop_front() {
+                    if let Some(event) = self.pop() {
                         permit.send(event);
                     }
                 }
@@ -185,39 +242,90 @@ impl Driver {
                         // What was handed over before the interrupt is as stale as what is queued.
                         while self.writes.try_recv().is_ok() {}
                         self.session.interrupt(bytes);
+                        self.last_written = Instant::now();
                     }
                     Some(Urgent::Resize { cols, rows }) => self.session.resize(Size { cols, rows }),
+                    Some(Urgent::Terminate) => self.session.flag(Flag::TerminateSession),
                     None => return Cut::Over,
                 },
-                bytes = self.writes.recv(), if !self.session.is_full() => match bytes {
-                    Some(bytes) => self.session.write(bytes),
+                write = self.writes.recv(), if takes_more => match write {
+                    Some(write) => self.write(write),
                     None => return Cut::Over,
                 },
+                key = answered(&mut self.keying), if self.keying.is_some() => {
+                    self.keying = None;
+                    self.session.provide_key(key.map_err(|error| error.message));
+                }
                 () = sleep_until(wake.into()) => {}
             }
             let now = Instant::now();
             self.session.handle_timeout(now);
             if now >= next_ping {
                 next_ping = now + self.options.ping_every;
-                if let Err(error) = self
-                    .send(socket, Message::Ping(Bytes::from_static(b"keepalive")))
-                    .await
-                {
-                    return Cut::Reconnect(error);
-                }
+                frames.push_back(Message::Ping(Bytes::from_static(b"keepalive")));
             }
-            if slept(&mut clocks) {
+            if clocks.slept() {
                 deaf_at = deaf_at.min(now + AFTER_SLEEP);
                 next_ping = now;
             }
-            if reading && now >= deaf_at {
+            if room.is_some() && now >= deaf_at {
                 let silence = now.saturating_duration_since(last_heard).as_secs();
                 return Cut::Reconnect(format!("nothing was heard for {silence} s"));
             }
             if let Some(cut) = self.check_silence(now) {
                 return cut;
             }
+            if self.is_time_to_renew(now, born) {
+                return Cut::Renew;
+            }
         }
+    }
+
+    /// The last acknowledgements, and a close.
+    async fn farewell(&mut self, socket: &mut Socket) {
+        let mut last = VecDeque::from([Message::Close(None)]);
+        while let Some(acknowledgement) = self.session.poll_transmit(Instant::now()) {
+            last.push_front(Message::binary(acknowledgement));
+        }
+        // It returns when the gateway has closed too, or has said anything else.
+        drop(exchange(socket, &mut self.session, &mut last, Some(1)).await);
+    }
+
+    /// How many bytes may be read now; `None` while the reader has enough to do.
+    fn room(&self) -> Option<usize> {
+        let left = self.options.read_ahead.saturating_sub(self.pending_bytes);
+        (self.pending.is_empty() || left > 0).then_some(left)
+    }
+
+    fn push(&mut self, event: Event) {
+        self.pending_bytes += event.size();
+        self.pending.push_back(event);
+    }
+
+    fn pop(&mut self) -> Option<Event> {
+        let event = self.pending.pop_front()?;
+        self.pending_bytes = self.pending_bytes.saturating_sub(event.size());
+        Some(event)
+    }
+
+    fn write(&mut self, write: Write) {
+        self.last_written = Instant::now();
+        self.last_carried = self.last_written;
+        match write {
+            Write::Bytes(bytes) => self.session.write(bytes),
+            Write::Flag(flag) => self.session.flag(flag),
+            Write::Drained(waiting) => self.draining.push(waiting),
+        }
+    }
+
+    /// The gateway closes every socket after an hour; where nothing is under way, we come before it.
+    fn is_time_to_renew(&self, now: Instant, born: Instant) -> bool {
+        let since = |then| now.saturating_duration_since(then);
+        since(born) >= self.options.renew_after
+            && since(self.last_carried) >= QUIET
+            && since(self.last_written) < IN_USE
+            && self.session.is_drained()
+            && self.pending.is_empty()
     }
 
     /// Hears what had arrived when the socket failed: a gateway that has said all it had to say may be gone
@@ -236,34 +344,11 @@ impl Driver {
     /// Takes over what the session has to tell.
     fn collect(&mut self) -> Result<(), ChannelError> {
         while let Some(event) = self.session.poll_event() {
-            let event = self.translate(event)?;
-            self.pending.push_back(event);
+            if let Some(event) = self.translate(event)? {
+                self.push(event);
+            }
         }
         Ok(())
-    }
-
-    /// Sends all that the session wants to send, in one flush.
-    async fn transmit(&mut self, socket: &mut Socket) -> Result<(), String> {
-        let mut any = false;
-        while let Some(bytes) = self.session.poll_transmit(Instant::now()) {
-            any = true;
-            let fed = timeout(self.options.deaf_after, socket.feed(Message::binary(bytes))).await;
-            fed.map_err(|_| "the gateway takes nothing any more".to_owned())?
-                .map_err(|error| error.to_string())?;
-        }
-        if any {
-            let flushed = timeout(self.options.deaf_after, socket.flush()).await;
-            flushed
-                .map_err(|_| "the gateway takes nothing any more".to_owned())?
-                .map_err(|error| error.to_string())?;
-        }
-        Ok(())
-    }
-
-    async fn send(&mut self, socket: &mut Socket, message: Message) -> Result<(), String> {
-        let sent = timeout(self.options.deaf_after, socket.send(message)).await;
-        sent.map_err(|_| "the gateway takes nothing any more".to_owned())?
-            .map_err(|error| error.to_string())
     }
 
     fn receive(&mut self, message: Option<Result<Message, tungstenite::Error>>) -> Result<(), Cut> {
@@ -293,6 +378,7 @@ impl Driver {
     fn hear(&mut self, bytes: &[u8]) {
         self.heard = true;
         self.closed_at_once = 0;
+        self.last_carried = Instant::now();
         self.session.handle_message(Instant::now(), bytes);
     }
 
@@ -309,23 +395,32 @@ impl Driver {
         }
     }
 
-    fn translate(&self, event: session::Event) -> Result<Event, ChannelError> {
-        Ok(match event {
+    fn translate(&mut self, event: session::Event) -> Result<Option<Event>, ChannelError> {
+        Ok(Some(match event {
             session::Event::Ready {
                 session_type,
                 agent_version,
+                properties,
             } => Event::Ready {
                 session_type,
                 agent_version,
+                properties,
             },
+            session::Event::NeedKey(wish) => {
+                let gateway = Arc::clone(&self.gateway);
+                self.keying = Some(Box::pin(async move { gateway.data_key(&wish).await }));
+                return Ok(None);
+            }
             session::Event::Output(bytes) => Event::Output(bytes),
             session::Event::ErrorOutput(bytes) => Event::ErrorOutput(bytes),
             session::Event::ExitCode(code) => Event::ExitCode(code),
+            session::Event::Flag(flag) => Event::Flag(flag),
             session::Event::CustomerMessage(words) => Event::CustomerMessage(words),
             session::Event::Refused(refusal) => Event::Refused(refusal),
             session::Event::Closed(output) => Event::Closed(output),
             session::Event::NotUnderstood(what) => return Err(ChannelError::NotUnderstood(what)),
-        })
+            session::Event::Undecipherable(error) => return Err(ChannelError::Undecipherable(error)),
+        }))
     }
 
     fn silence_timer(&self) -> Option<Instant> {
@@ -347,15 +442,21 @@ impl Driver {
         }
         if silence >= self.options.wonder_after && !self.wondered {
             self.wondered = true;
-            self.pending.push_back(Event::Waiting);
+            self.push(Event::Waiting);
         }
         None
     }
 
     /// A new socket; `None` when the session has ended meanwhile. The first attempt is made at once, later
     /// ones after growing pauses, for as long as a session can live without a client.
-    async fn reconnect(&mut self, since: Instant) -> Result<Option<Socket>, ChannelError> {
+    async fn reconnect(
+        &mut self,
+        since: Instant,
+        cause: &str,
+        told: &mut Told,
+    ) -> Result<Option<Socket>, ChannelError> {
         let mut attempt = 0_u32;
+        let mut next_word = FIRST_WORD;
         loop {
             self.hand_on();
             let error = match self.gateway.resume().await {
@@ -372,58 +473,47 @@ impl Driver {
                 return Err(error);
             }
             tracing::debug!(%error, attempt, "could not reconnect");
-            if since.elapsed() >= self.options.give_up_after {
+            if *told == Told::NotYet {
+                *told = Told::Yes;
+                self.push(Event::Reconnecting {
+                    cause: cause.to_owned(),
+                });
+            }
+            let away = since.elapsed();
+            if away >= self.options.give_up_after {
                 return Err(ChannelError::Lost {
                     after: self.options.give_up_after,
                     cause: error.to_string(),
                 });
             }
-            sleep(pause(attempt, self.options.longest_pause)).await;
+            if away >= next_word {
+                next_word = away + NEXT_WORD;
+                self.push(Event::StillAway {
+                    cause: error.to_string(),
+                });
+                self.hand_on();
+            }
+            pause(attempt, self.options.longest_pause).await;
             attempt = attempt.saturating_add(1);
         }
     }
 
     /// Hands events on without waiting: the person should read "reconnecting" while it goes on.
     fn hand_on(&mut self) {
-        while let Some(event) = self.pending.pop_front() {
-            if let Err(mpsc::error::TrySendError::Full(event) | mpsc::error::TrySendError::Closed(event)) =
-                self.events.try_send(event)
-            {
-                self.pending.push_front(event);
-                return;
+        while !self.pending.is_empty()
+            && let Ok(permit) = self.events.clone().try_reserve_owned()
+        {
+            if let Some(event) = self.pop() {
+                permit.send(event);
             }
         }
     }
 }
 
-/// Doubling from a quarter of a second, with jitter, so that many clients do not return in step.
-fn pause(attempt: u32, longest: Duration) -> Duration {
-    let full = Duration::from_millis(250)
-        .saturating_mul(1 << attempt.min(10))
-        .min(longest);
-    let jitter = f64::from(Uuid::new_v4().as_fields().0) / f64::from(u32::MAX);
-    full.mul_f64(0.5 + jitter / 2.0)
-}
-
-/// Whether the wall clock ran ahead of the monotonic one, which stands still while the machine sleeps.
-fn slept(clocks: &mut (Instant, SystemTime)) -> bool {
-    let (monotonic, wall) = (Instant::now(), SystemTime::now());
-    let ran = monotonic.saturating_duration_since(clocks.0);
-    let passed = wall.duration_since(clocks.1).unwrap_or_default();
-    *clocks = (monotonic, wall);
-    passed > ran + SLEPT
-}
-
-/// Ids and dates for messages.
-struct Clock;
-
-impl Stamp for Clock {
-    fn id(&mut self) -> Uuid {
-        Uuid::new_v4()
-    }
-
-    fn created(&mut self) -> u64 {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        u64::try_from(since.as_millis()).unwrap_or(1).max(1)
+/// The data key, when it has come.
+async fn answered(keying: &mut Option<Keying>) -> Result<DataKey, GatewayError> {
+    match keying {
+        Some(keying) => keying.await,
+        None => pending().await,
     }
 }

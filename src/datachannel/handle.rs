@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use super::driver::{Driver, Urgent};
+use super::driver::{Driver, Urgent, Write};
 use super::websocket::connect;
-use super::{ChannelError, Gateway, Opening, Options, Refusal, SessionType};
+use super::{ChannelError, Flag, Gateway, Opening, Options, Properties, Refusal, SessionType};
 use crate::ids::Version;
 use crate::net::Dialer;
 
@@ -30,6 +30,8 @@ pub enum Event {
         session_type: SessionType,
         /// The agent's version, where it was told.
         agent_version: Option<Version>,
+        /// What it told of a port.
+        properties: Properties,
     },
     /// Bytes of the session.
     Output(Bytes),
@@ -37,6 +39,8 @@ pub enum Event {
     ErrorOutput(Bytes),
     /// A command's exit status.
     ExitCode(i32),
+    /// A port's flag.
+    Flag(Flag),
     /// The agent's word to the person. Untrusted.
     CustomerMessage(String),
     /// The agent asked for what we cannot do; it will cancel the session.
@@ -46,6 +50,11 @@ pub enum Event {
     /// The connection was cut; a new one is being made.
     Reconnecting {
         /// What cut it.
+        cause: String,
+    },
+    /// It takes long, and this is why.
+    StillAway {
+        /// What keeps us away.
         cause: String,
     },
     /// The session goes on.
@@ -59,6 +68,16 @@ pub enum Event {
     TimedOut,
     /// The channel failed for good. Last.
     Failed(ChannelError),
+}
+
+impl Event {
+    /// The session's bytes in it.
+    pub(super) fn size(&self) -> usize {
+        match self {
+            Self::Output(bytes) | Self::ErrorOutput(bytes) => bytes.len(),
+            _ => 0,
+        }
+    }
 }
 
 /// An open data channel.
@@ -78,7 +97,7 @@ pub struct Events {
 /// The sending side.
 #[derive(Debug, Clone)]
 pub struct Writer {
-    writes: mpsc::Sender<Bytes>,
+    writes: mpsc::Sender<Write>,
     urgent: mpsc::Sender<Urgent>,
 }
 
@@ -134,6 +153,17 @@ impl Writer {
         self.writes.reserve().await.ok().map(Writable)
     }
 
+    /// Waits until all that was written is acknowledged. `false`: the channel has ended.
+    pub async fn drained(&self) -> bool {
+        let (tell, told) = oneshot::channel();
+        self.writes.send(Write::Drained(tell)).await.is_ok() && told.await.is_ok()
+    }
+
+    /// Asks the agent to end a port session, ahead of all that is not sent yet.
+    pub fn terminate(&self) {
+        let _ = self.urgent.try_send(Urgent::Terminate);
+    }
+
     /// Sends bytes ahead of everything not sent yet, which is dropped: for Ctrl-C and the like.
     pub fn interrupt(&self, bytes: Bytes) {
         let _ = self.urgent.try_send(Urgent::Interrupt(bytes));
@@ -150,11 +180,16 @@ impl Writer {
 
 /// A place for one write.
 #[derive(Debug)]
-pub struct Writable<'a>(mpsc::Permit<'a, Bytes>);
+pub struct Writable<'a>(mpsc::Permit<'a, Write>);
 
 impl Writable<'_> {
     /// Queues the bytes.
     pub fn write(self, bytes: Bytes) {
-        self.0.send(bytes);
+        self.0.send(Write::Bytes(bytes));
+    }
+
+    /// Queues a flag, which keeps its place behind what was written.
+    pub fn flag(self, flag: Flag) {
+        self.0.send(Write::Flag(flag));
     }
 }

@@ -1,6 +1,8 @@
 //! The data channel's socket: WebSocket, timers and reconnects around the logic of [`crate::protocol`].
 
+mod clock;
 mod driver;
+mod exchange;
 mod handle;
 #[cfg(test)]
 mod tests;
@@ -14,8 +16,11 @@ use crate::ids::SessionId;
 use crate::net::DialError;
 use crate::secret::Secret;
 
+pub use crate::protocol::crypto::{CryptoError, DataKey, KEY_LENGTH, KeyWish};
 pub use crate::protocol::delivery::outgoing::Limits;
-pub use crate::protocol::handshake::{Refusal, SessionType};
+pub use crate::protocol::handshake::{PortMode, Properties, Refusal, SessionType};
+pub use crate::protocol::payload::Flag;
+pub use crate::protocol::session::CLIENT_VERSION;
 pub use handle::{Channel, Event, Events, Writable, Writer, open};
 
 /// A boxed future, for traits that are used as objects.
@@ -31,6 +36,9 @@ pub trait Gateway: Send + Sync + 'static {
 
     /// A new address and token for the session, after its socket was cut.
     fn resume(&self) -> BoxFuture<'_, Result<Resumption, GatewayError>>;
+
+    /// The data key that encrypts the session, which the agent awaits within 15 s.
+    fn data_key<'a>(&'a self, wish: &'a KeyWish) -> BoxFuture<'a, Result<DataKey, GatewayError>>;
 }
 
 /// Where a data channel opens, and with what.
@@ -77,6 +85,8 @@ pub enum Lasting {
 pub struct Options {
     /// Sizes of sending.
     pub limits: Limits,
+    /// Bytes that may wait for a slow reader before the socket is not read any more.
+    pub read_ahead: usize,
     /// Between pings. Proxies and NATs forget connections that are silent for a minute.
     pub ping_every: Duration,
     /// So long without a sign of the gateway, and the connection counts as cut.
@@ -87,6 +97,8 @@ pub struct Options {
     pub silent_after: Duration,
     /// The longest pause between two attempts to reconnect.
     pub longest_pause: Duration,
+    /// The age at which a socket is replaced in a quiet moment. The gateway closes it at an hour.
+    pub renew_after: Duration,
     /// No session outlives this without a client: the longest idle timeout that AWS allows.
     pub give_up_after: Duration,
 }
@@ -95,12 +107,28 @@ impl Options {
     /// For shells.
     pub const SHELL: Self = Self {
         limits: Limits::SHELL,
+        read_ahead: 64 * 1024,
         ping_every: Duration::from_secs(25),
         deaf_after: Duration::from_secs(70),
         wonder_after: Duration::from_secs(8),
         silent_after: Duration::from_secs(60),
         longest_pause: Duration::from_secs(15),
+        renew_after: Duration::from_secs(57 * 60),
         give_up_after: Duration::from_secs(60 * 60),
+    };
+
+    /// For commands. An agent gives its last output two seconds to be acknowledged, so a good deal of it is
+    /// taken even where its reader is slow.
+    pub const COMMAND: Self = Self {
+        read_ahead: 4 * 1024 * 1024,
+        ..Self::SHELL
+    };
+
+    /// For the bytes of a port.
+    pub const PORT: Self = Self {
+        limits: Limits::PORT,
+        read_ahead: 1024 * 1024,
+        ..Self::SHELL
     };
 }
 
@@ -136,6 +164,9 @@ pub enum ChannelError {
     /// The peer speaks what we do not understand.
     #[error("the other end speaks what ssmx does not understand: {0}")]
     NotUnderstood(String),
+    /// What came does not decrypt.
+    #[error("the encrypted session failed: {0}")]
+    Undecipherable(CryptoError),
     /// Reconnecting was given up.
     #[error("the session could not be reached again within {} min: {cause}", .after.as_secs() / 60)]
     Lost {

@@ -19,11 +19,12 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::{WebSocketStream, accept_async};
 use uuid::Uuid;
 
-use super::driver::{Driver, Urgent};
+use super::driver::{Driver, Urgent, Write};
 use super::handle::Event;
 use super::websocket::connect;
 use super::{
-    BoxFuture, ChannelError, Gateway, GatewayError, Headers, Lasting, Limits, Opening, Options, Resumption,
+    BoxFuture, ChannelError, DataKey, Gateway, GatewayError, Headers, KeyWish, Lasting, Limits, Opening,
+    Options, Resumption,
 };
 use crate::net::Dialer;
 use crate::protocol::message::{Message, MessageType, PayloadType};
@@ -35,6 +36,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 const OPTIONS: Options = Options {
     limits: Limits::SHELL,
+    read_ahead: 0,
+    renew_after: Duration::from_secs(60 * 60),
     ping_every: Duration::from_secs(25),
     deaf_after: Duration::from_secs(70),
     wonder_after: Duration::from_secs(30),
@@ -66,9 +69,24 @@ impl Gateway for Prepared {
         Box::pin(async move { Ok(vec![("authorization".to_owned(), signature)]) })
     }
 
+    fn data_key<'a>(&'a self, wish: &'a KeyWish) -> BoxFuture<'a, Result<DataKey, GatewayError>> {
+        let key = match wish.key_id.as_str() {
+            "alias/good" => Ok(data_key()),
+            other => Err(failure(&format!("{other} is denied"), Lasting::Final)),
+        };
+        Box::pin(async move { key })
+    }
+
     fn resume(&self) -> BoxFuture<'_, Result<Resumption, GatewayError>> {
         let next = self.resumptions.lock().unwrap().pop_front();
         Box::pin(async move { next.unwrap_or_else(|| Err(failure("nothing was prepared", Lasting::Final))) })
+    }
+}
+
+fn data_key() -> DataKey {
+    DataKey {
+        plaintext: Secret::new((0..64).collect()),
+        ciphertext: b"for the agent".to_vec(),
     }
 }
 
@@ -117,7 +135,7 @@ impl Far {
 /// Our side: the driver, held by its channels.
 struct Near {
     events: mpsc::Receiver<Event>,
-    writes: mpsc::Sender<Bytes>,
+    writes: mpsc::Sender<Write>,
     _urgent: mpsc::Sender<Urgent>,
     task: JoinHandle<()>,
 }
@@ -131,7 +149,8 @@ impl Near {
     }
 
     async fn write(&self, bytes: &'static [u8]) {
-        self.writes.send(Bytes::from_static(bytes)).await.unwrap();
+        let write = Write::Bytes(Bytes::from_static(bytes));
+        self.writes.send(write).await.unwrap();
     }
 }
 

@@ -66,6 +66,13 @@ impl Stamp for Counting {
     fn created(&mut self) -> u64 {
         1_700_000_000_000
     }
+
+    fn nonce(&mut self) -> [u8; 12] {
+        let mut nonce = [0; 12];
+        self.0 += 1;
+        nonce.copy_from_slice(&self.0.to_be_bytes()[4..]);
+        nonce
+    }
 }
 
 struct Replay {
@@ -182,6 +189,7 @@ fn the_recorded_shell_is_answered_as_the_plugin_did_or_better() {
     let Some(Event::Ready {
         session_type,
         agent_version,
+        ..
     }) = ours.events.front()
     else {
         panic!("not ready")

@@ -2,6 +2,7 @@
 //! out.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+pub mod crypto;
 pub mod delivery;
 #[cfg(test)]
 mod golden;

@@ -53,6 +53,13 @@ impl Stamp for Counting {
     fn created(&mut self) -> u64 {
         1_700_000_000_000
     }
+
+    fn nonce(&mut self) -> [u8; 12] {
+        let mut nonce = [0; 12];
+        self.0 += 1;
+        nonce.copy_from_slice(&self.0.to_be_bytes()[4..]);
+        nonce
+    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "any instant will do as the start")]

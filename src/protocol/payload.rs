@@ -61,6 +61,39 @@ impl Size {
     }
 }
 
+/// What a 4-byte number means to a port session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flag {
+    /// Client to agent: the local connection has gone (one connection at a time only).
+    DisconnectToPort,
+    /// Client to agent: end the session.
+    TerminateSession,
+    /// Agent to client: the destination cannot be reached. It does not say for which stream.
+    ConnectToPortError,
+}
+
+impl Flag {
+    /// The payload on the wire.
+    pub fn encode(self) -> Bytes {
+        let number: u32 = match self {
+            Self::DisconnectToPort => 1,
+            Self::TerminateSession => 2,
+            Self::ConnectToPortError => 3,
+        };
+        Bytes::copy_from_slice(&number.to_be_bytes())
+    }
+
+    /// Reads one; `None` for numbers without a meaning.
+    pub fn decode(payload: &[u8]) -> Option<Self> {
+        match u32::from_be_bytes(payload.try_into().ok()?) {
+            1 => Some(Self::DisconnectToPort),
+            2 => Some(Self::TerminateSession),
+            3 => Some(Self::ConnectToPortError),
+            _ => None,
+        }
+    }
+}
+
 /// Reads `EXIT_CODE: n`, the text form that agents send.
 pub fn exit_code(payload: &[u8]) -> Option<i32> {
     let text = std::str::from_utf8(payload).ok()?;
@@ -96,6 +129,21 @@ mod tests {
             "timed out"
         );
         assert_eq!(ChannelClosed::decode(b"\xff").output, "");
+    }
+
+    #[test]
+    fn flags_are_numbers_of_four_bytes() {
+        for flag in [
+            Flag::DisconnectToPort,
+            Flag::TerminateSession,
+            Flag::ConnectToPortError,
+        ] {
+            assert_eq!(Flag::decode(&flag.encode()), Some(flag));
+        }
+        assert_eq!(Flag::TerminateSession.encode(), &[0, 0, 0, 2][..]);
+        for other in [&[0, 0, 0, 9][..], &[0, 0, 2], &[0, 0, 0, 0, 2], b""] {
+            assert_eq!(Flag::decode(other), None);
+        }
     }
 
     #[test]

@@ -9,11 +9,12 @@ use std::time::Instant;
 use bytes::Bytes;
 use uuid::Uuid;
 
+use super::crypto::{Ciphers, CryptoError, DataKey, KeyWish};
 use super::delivery::incoming::{Arrival, Incoming};
-use super::delivery::outgoing::{Limits, Outgoing};
-use super::handshake::{self, Refusal, SessionType};
+use super::delivery::outgoing::{Finish, Finished, Limits, Outgoing};
+use super::handshake::{self, Key, Properties, Refusal, SessionType};
 use super::message::{FIN, Message, MessageType, PayloadType, SYN};
-use super::payload::{Acknowledgement, ChannelClosed, Size, exit_code};
+use super::payload::{Acknowledgement, ChannelClosed, Flag, Size, exit_code};
 use crate::ids::Version;
 
 /// What we claim to be. The agent switches features by it (mux from 1.1.70, no smux keepalive above
@@ -29,6 +30,8 @@ pub trait Stamp: Send {
     fn id(&mut self) -> Uuid;
     /// The date, milliseconds since the epoch; not zero.
     fn created(&mut self) -> u64;
+    /// A nonce for encryption, which has not been used before in this session.
+    fn nonce(&mut self) -> [u8; 12];
 }
 
 /// What the peer's messages amount to.
@@ -40,65 +43,97 @@ pub enum Event {
         session_type: SessionType,
         /// The agent's version, where it was told.
         agent_version: Option<Version>,
+        /// What it told of a port.
+        properties: Properties,
     },
+    /// The session is to be encrypted: [`Session::provide_key`] within the agent's 15 s.
+    NeedKey(KeyWish),
     /// Bytes of the session.
     Output(Bytes),
     /// Bytes of a command's stderr.
     ErrorOutput(Bytes),
     /// A command's exit status.
     ExitCode(i32),
+    /// A port's flag.
+    Flag(Flag),
     /// The agent's word to the person. Untrusted.
     CustomerMessage(String),
     /// The agent asked for what we cannot do; it will cancel the session.
     Refused(Refusal),
     /// The peer speaks what we do not understand, and nothing of the session was seen.
     NotUnderstood(String),
+    /// What came does not decrypt. The session is of no more use.
+    Undecipherable(CryptoError),
     /// The session is over. The text is the service's or the agent's; untrusted, often empty.
     Closed(String),
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 enum Phase {
     /// Nothing of the session was seen: a handshake may come, or output.
     Opening,
+    /// The handshake waits for its data key.
+    Keying(handshake::Request),
     /// The handshake was answered; the agent completes it.
     Answered,
     /// Bytes flow.
     Ready,
-    /// channel_closed came.
+    /// channel_closed came, or what came could not be deciphered.
     Closed,
 }
 
 /// The state of one session.
 pub struct Session {
-    stamp: Box<dyn Stamp>,
     phase: Phase,
     session_type: SessionType,
     agent_version: Option<Version>,
+    properties: Properties,
     incoming: Incoming,
     outgoing: Outgoing,
+    finishing: Finishing,
     size: Option<Size>,
     unreadable: u32,
     acknowledgements: VecDeque<Vec<u8>>,
-    /// Ids of what was sent, so that a retransmission repeats the message and not only its number.
-    ids: std::collections::BTreeMap<i64, (Uuid, u64)>,
     events: VecDeque<Event>,
+}
+
+/// What makes messages of payloads.
+struct Finishing {
+    stamp: Box<dyn Stamp>,
+    ciphers: Option<Ciphers>,
+}
+
+impl Finish for Finishing {
+    /// Of what a client sends, agents expect the session's own bytes encrypted and nothing else.
+    fn finish(&mut self, payload_type: PayloadType, payload: Bytes) -> Finished {
+        let payload = match &self.ciphers {
+            Some(ciphers) if payload_type == PayloadType::OUTPUT => {
+                ciphers.seal(self.stamp.nonce(), &payload)
+            }
+            _ => payload,
+        };
+        Finished {
+            id: self.stamp.id(),
+            created: self.stamp.created(),
+            payload,
+        }
+    }
 }
 
 impl Session {
     /// A session whose data channel is about to open.
     pub fn new(limits: Limits, stamp: Box<dyn Stamp>) -> Self {
         Self {
-            stamp,
             phase: Phase::Opening,
             session_type: SessionType::StandardStream,
             agent_version: None,
+            properties: Properties::default(),
             incoming: Incoming::default(),
             outgoing: Outgoing::new(limits),
+            finishing: Finishing { stamp, ciphers: None },
             size: None,
             unreadable: 0,
             acknowledgements: VecDeque::new(),
-            ids: std::collections::BTreeMap::new(),
             events: VecDeque::new(),
         }
     }
@@ -111,7 +146,7 @@ impl Session {
             Err(error) => {
                 tracing::trace!(%error, "unreadable message");
                 self.unreadable = self.unreadable.saturating_add(1);
-                if self.unreadable == PATIENCE && self.phase == Phase::Opening {
+                if self.unreadable == PATIENCE && matches!(self.phase, Phase::Opening) {
                     self.events.push_back(Event::NotUnderstood(error.to_string()));
                 }
                 return;
@@ -129,13 +164,12 @@ impl Session {
             MessageType::Acknowledge => {
                 if let Some(acknowledged) = Acknowledgement::decode(&message.payload) {
                     let sequence = acknowledged.acknowledged_message_sequence_number;
-                    self.ids.remove(&sequence);
                     self.outgoing.acknowledge(now, sequence);
                 }
             }
             MessageType::OutputStreamData => self.handle_stream_data(message),
             MessageType::ChannelClosed => {
-                if self.phase != Phase::Closed {
+                if !self.is_closed() {
                     self.phase = Phase::Closed;
                     self.events
                         .push_back(Event::Closed(ChannelClosed::decode(&message.payload).output));
@@ -169,6 +203,40 @@ impl Session {
         }
     }
 
+    /// Raises a port's flag. That the local connection has gone is told after its last bytes; that the
+    /// session shall end is told at once.
+    pub fn flag(&mut self, flag: Flag) {
+        match flag {
+            Flag::TerminateSession => self.outgoing.control(PayloadType::FLAG, flag.encode()),
+            Flag::DisconnectToPort | Flag::ConnectToPortError => {
+                self.outgoing.in_order(PayloadType::FLAG, flag.encode());
+            }
+        }
+    }
+
+    /// Answers [`Event::NeedKey`], with the key or with why there is none. An answer that nobody asked for is
+    /// ignored.
+    pub fn provide_key(&mut self, key: Result<DataKey, String>) {
+        let request = match std::mem::replace(&mut self.phase, Phase::Answered) {
+            Phase::Keying(request) => request,
+            other => {
+                self.phase = other;
+                return;
+            }
+        };
+        let ready = key.and_then(|key| {
+            let ciphers = Ciphers::new(&key.plaintext).map_err(|error| error.to_string())?;
+            Ok((ciphers, key.ciphertext))
+        });
+        match ready {
+            Ok((ciphers, ciphertext)) => {
+                self.finishing.ciphers = Some(ciphers);
+                self.answer(&request, Key::Ciphertext(&ciphertext));
+            }
+            Err(why) => self.answer(&request, Key::Refused(&why)),
+        }
+    }
+
     /// Whether the caller should wait with more input.
     pub fn is_full(&self) -> bool {
         self.outgoing.is_full()
@@ -181,7 +249,7 @@ impl Session {
 
     /// Whether channel_closed came.
     pub fn is_closed(&self) -> bool {
-        self.phase == Phase::Closed
+        matches!(self.phase, Phase::Closed)
     }
 
     /// A new socket for the same session: all that was not acknowledged is sent again, at once and in order.
@@ -192,7 +260,7 @@ impl Session {
 
     /// When [`Session::handle_timeout`] wants to be called.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        if self.phase == Phase::Closed {
+        if self.is_closed() {
             None
         } else {
             self.outgoing.timeout()
@@ -209,24 +277,19 @@ impl Session {
         if let Some(acknowledgement) = self.acknowledgements.pop_front() {
             return Some(acknowledgement);
         }
-        if self.phase == Phase::Closed {
+        if self.is_closed() {
             return None;
         }
-        let due = self.outgoing.poll(now)?;
-        let stamp = &mut self.stamp;
-        let (id, created) = *self
-            .ids
-            .entry(due.sequence)
-            .or_insert_with(|| (stamp.id(), stamp.created()));
+        let due = self.outgoing.poll(now, &mut self.finishing)?;
         let message = Message {
             message_type: MessageType::InputStreamData,
             schema_version: 1,
-            created,
+            created: due.finished.created,
             sequence: due.sequence,
             flags: 0,
-            id,
+            id: due.finished.id,
             payload_type: due.payload_type,
-            payload: due.payload,
+            payload: due.finished.payload,
         };
         Some(message.encode())
     }
@@ -258,10 +321,10 @@ impl Session {
         let message = Message {
             message_type: MessageType::Acknowledge,
             schema_version: 1,
-            created: self.stamp.created(),
+            created: self.finishing.stamp.created(),
             sequence: 0,
             flags: SYN | FIN,
-            id: self.stamp.id(),
+            id: self.finishing.stamp.id(),
             payload_type: PayloadType::NONE,
             payload: acknowledgement.encode(),
         };
@@ -269,34 +332,80 @@ impl Session {
     }
 
     fn handle_in_order(&mut self, message: Message) {
-        match message.payload_type {
-            PayloadType::HANDSHAKE_REQUEST => self.handle_handshake(&message.payload),
+        if self.is_closed() {
+            return;
+        }
+        let payload_type = message.payload_type;
+        let is_late = matches!(
+            payload_type,
+            PayloadType::OUTPUT
+                | PayloadType::STDERR
+                | PayloadType::EXIT_CODE
+                | PayloadType::HANDSHAKE_COMPLETE
+        );
+        if is_late && matches!(self.phase, Phase::Keying(_)) {
+            return self.give_up(CryptoError::TooEarly);
+        }
+        let Some(payload) = self.deciphered(payload_type, message.payload) else {
+            return;
+        };
+        match payload_type {
+            PayloadType::HANDSHAKE_REQUEST => self.handle_handshake(&payload),
+            PayloadType::ENC_CHALLENGE_REQUEST => self.handle_challenge(&payload),
             PayloadType::HANDSHAKE_COMPLETE => {
                 self.become_ready();
-                let words = handshake::customer_message(&message.payload);
+                let words = handshake::customer_message(&payload);
                 if !words.is_empty() {
                     self.events.push_back(Event::CustomerMessage(words));
                 }
             }
             PayloadType::OUTPUT => {
                 self.become_ready();
-                self.events.push_back(Event::Output(message.payload));
+                self.events.push_back(Event::Output(payload));
             }
             PayloadType::STDERR => {
                 self.become_ready();
-                self.events.push_back(Event::ErrorOutput(message.payload));
+                self.events.push_back(Event::ErrorOutput(payload));
             }
             PayloadType::EXIT_CODE => {
-                if let Some(code) = exit_code(&message.payload) {
+                if let Some(code) = exit_code(&payload) {
                     self.events.push_back(Event::ExitCode(code));
+                }
+            }
+            PayloadType::FLAG => {
+                if let Some(flag) = Flag::decode(&payload) {
+                    self.events.push_back(Event::Flag(flag));
                 }
             }
             other => tracing::trace!(payload_type = other.0, "payload type ignored"),
         }
     }
 
+    /// The payload in clear; `None` where it does not decrypt.
+    fn deciphered(&mut self, payload_type: PayloadType, payload: Bytes) -> Option<Bytes> {
+        let is_encrypted = matches!(
+            payload_type,
+            PayloadType::OUTPUT | PayloadType::STDERR | PayloadType::EXIT_CODE
+        );
+        match &self.finishing.ciphers {
+            Some(ciphers) if is_encrypted => match ciphers.open(&payload) {
+                Ok(payload) => Some(payload),
+                Err(error) => {
+                    self.give_up(error);
+                    None
+                }
+            },
+            _ => Some(payload),
+        }
+    }
+
+    fn give_up(&mut self, error: CryptoError) {
+        self.phase = Phase::Closed;
+        self.events.push_back(Event::Undecipherable(error));
+    }
+
     fn handle_handshake(&mut self, payload: &[u8]) {
-        if self.phase != Phase::Opening {
+        if !matches!(self.phase, Phase::Opening) {
             return;
         }
         let Some(request) = handshake::Request::decode(payload) else {
@@ -305,16 +414,39 @@ impl Session {
             ));
             return;
         };
-        let answer = request.answer(CLIENT_VERSION);
-        self.phase = Phase::Answered;
+        match request.wish() {
+            Some(wish) => {
+                self.events.push_back(Event::NeedKey(wish));
+                self.phase = Phase::Keying(request);
+            }
+            None => {
+                self.phase = Phase::Answered;
+                self.answer(&request, Key::Refused("nobody asked for one"));
+            }
+        }
+    }
+
+    fn answer(&mut self, request: &handshake::Request, key: Key<'_>) {
+        let answer = request.answer(CLIENT_VERSION, key);
         self.session_type = answer.session_type;
         self.agent_version = answer.agent_version;
+        self.properties = answer.properties;
         self.outgoing
             .control(PayloadType::HANDSHAKE_RESPONSE, answer.response);
         match answer.refused {
             None => {}
-            Some(Refusal::Encryption) => self.events.push_back(Event::Refused(Refusal::Encryption)),
+            Some(refusal @ Refusal::Encryption(_)) => self.events.push_back(Event::Refused(refusal)),
             Some(refusal) => self.events.push_back(Event::NotUnderstood(refusal.to_string())),
+        }
+    }
+
+    fn handle_challenge(&mut self, payload: &[u8]) {
+        let Some(ciphers) = &self.finishing.ciphers else {
+            return;
+        };
+        match ciphers.answer(self.finishing.stamp.nonce(), payload) {
+            Ok(answer) => self.outgoing.control(PayloadType::ENC_CHALLENGE_RESPONSE, answer),
+            Err(error) => self.give_up(error),
         }
     }
 
@@ -332,6 +464,7 @@ impl Session {
         self.events.push_back(Event::Ready {
             session_type: self.session_type.clone(),
             agent_version: self.agent_version,
+            properties: self.properties.clone(),
         });
     }
 }

@@ -11,6 +11,8 @@ use tokio::sync::mpsc;
 
 /// One read; a paste comes in pieces of this.
 const CHUNK: usize = 4096;
+/// One read of what nobody types.
+const BULK: usize = 32 * 1024;
 /// Chunks that wait to be taken.
 const WAITING: usize = 4;
 
@@ -28,11 +30,23 @@ impl Input {
     /// # Errors
     /// When the system refuses a pipe or a thread.
     pub fn start() -> io::Result<Self> {
+        Self::in_chunks(CHUNK)
+    }
+
+    /// Starts to read in larger pieces.
+    ///
+    /// # Errors
+    /// When the system refuses a pipe or a thread.
+    pub fn bulk() -> io::Result<Self> {
+        Self::in_chunks(BULK)
+    }
+
+    fn in_chunks(chunk: usize) -> io::Result<Self> {
         let (stopped, stop) = io::pipe()?;
         let (send, typed) = mpsc::channel(WAITING);
         let thread = std::thread::Builder::new()
             .name("stdin".to_owned())
-            .spawn(move || read(&stopped.into(), &send))?;
+            .spawn(move || read(&stopped.into(), &send, chunk))?;
         Ok(Self {
             typed,
             stop: Some(stop.into()),
@@ -60,9 +74,9 @@ impl Drop for Input {
     }
 }
 
-fn read(stopped: &OwnedFd, send: &mpsc::Sender<io::Result<Bytes>>) {
+fn read(stopped: &OwnedFd, send: &mpsc::Sender<io::Result<Bytes>>, chunk: usize) {
     let stdin = rustix::stdio::stdin();
-    let mut buffer = vec![0; CHUNK];
+    let mut buffer = vec![0; chunk];
     loop {
         let mut polled = [
             PollFd::new(&stdin, PollFlags::IN),

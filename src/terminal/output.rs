@@ -1,4 +1,5 @@
 //! The screen, written by a thread of its own: a terminal that is stopped must not stop the pings.
+//! Or another of our two ways out, which may be slow as well.
 
 use std::io::{self, Write as _};
 use std::thread::JoinHandle;
@@ -10,7 +11,16 @@ use tokio::sync::{mpsc, oneshot};
 /// Chunks that wait to be written; behind them the session waits.
 const WAITING: usize = 16;
 
-/// The writer of stdout.
+/// One of our two ways out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standard {
+    /// stdout
+    Output,
+    /// stderr
+    Error,
+}
+
+/// The writer of stdout or stderr.
 #[derive(Debug)]
 pub struct Output {
     chunks: mpsc::Sender<Bytes>,
@@ -19,17 +29,25 @@ pub struct Output {
 }
 
 impl Output {
-    /// Starts the thread.
+    /// Starts the thread that writes stdout.
     ///
     /// # Errors
     /// When the system refuses it.
     pub fn start() -> io::Result<Self> {
+        Self::start_on(Standard::Output)
+    }
+
+    /// Starts the thread that writes this one.
+    ///
+    /// # Errors
+    /// When the system refuses it.
+    pub fn start_on(standard: Standard) -> io::Result<Self> {
         let (chunks, waiting) = mpsc::channel(WAITING);
         let (tell, done) = oneshot::channel();
         let thread = std::thread::Builder::new()
-            .name("stdout".to_owned())
+            .name("output".to_owned())
             .spawn(move || {
-                let _ = tell.send(write(waiting));
+                let _ = tell.send(write(standard, waiting));
             })?;
         Ok(Self {
             chunks,
@@ -68,9 +86,11 @@ impl Place<'_> {
     }
 }
 
-fn write(mut chunks: mpsc::Receiver<Bytes>) -> io::Result<()> {
+fn write(standard: Standard, mut chunks: mpsc::Receiver<Bytes>) -> io::Result<()> {
     // What std still holds goes first; from then on nothing is held back, the last line included.
-    io::stdout().flush()?;
+    if standard == Standard::Output {
+        io::stdout().flush()?;
+    }
     while let Some(first) = chunks.blocking_recv() {
         let mut batch = first;
         if let Ok(second) = chunks.try_recv() {
@@ -83,20 +103,23 @@ fn write(mut chunks: mpsc::Receiver<Bytes>) -> io::Result<()> {
             }
             batch = joined.into();
         }
-        write_all(&batch)?;
+        write_all(standard, &batch)?;
     }
     Ok(())
 }
 
-fn write_all(mut bytes: &[u8]) -> io::Result<()> {
+fn write_all(standard: Standard, mut bytes: &[u8]) -> io::Result<()> {
+    let out = match standard {
+        Standard::Output => rustix::stdio::stdout(),
+        Standard::Error => rustix::stdio::stderr(),
+    };
     while !bytes.is_empty() {
-        match rustix::io::write(rustix::stdio::stdout(), bytes) {
+        match rustix::io::write(out, bytes) {
             Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
             Err(rustix::io::Errno::INTR) => {}
             // Somebody who shares the terminal has made it non-blocking.
             Err(rustix::io::Errno::AGAIN) => {
-                let stdout = rustix::stdio::stdout();
-                poll(&mut [PollFd::new(&stdout, PollFlags::OUT)], None)?;
+                poll(&mut [PollFd::new(&out, PollFlags::OUT)], None)?;
             }
             Err(error) => return Err(error.into()),
         }

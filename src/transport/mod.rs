@@ -1,5 +1,6 @@
 //! What carries a session: our own engine or AWS's plugin. Whoever starts a session here also ends it.
 
+pub mod command;
 pub mod command_line;
 mod native;
 pub mod plan;
@@ -63,6 +64,21 @@ pub enum TransportError {
     /// The document starts a port session: its bytes are not for a terminal.
     #[error("the document starts a port session, not a shell")]
     NotAShell,
+    /// The document starts a port session: it runs no command.
+    #[error("the document starts a port session, not a command")]
+    NotACommand,
+    /// The document starts no port session with one stream.
+    #[error("the document does not start a port session with a single stream")]
+    NotAPort,
+    /// Nobody listens there.
+    #[error("the agent could not connect to the port")]
+    FarPort,
+    /// The output is not what it should be.
+    #[error(transparent)]
+    Output(#[from] command::NotBase64),
+    /// Only our own engine can do this.
+    #[error("the plugin puts words of its own into the output, so only the native transport can do this")]
+    NativeOnly,
     /// The plugin is missing, too old, or failed.
     #[error(transparent)]
     Plugin(#[from] PluginError),
@@ -87,6 +103,9 @@ impl Carrier {
         mut gate: Option<Gate>,
         notices: &dyn Notices,
     ) -> Result<Outcome, TransportError> {
+        if self.choice == Choice::Plugin && !plan.work.is_for_plugin() {
+            return Err(TransportError::NativeOnly);
+        }
         let mut signals = Signals::listen()?;
         // A missing plugin is said before a session is started that nobody could carry.
         let plugin = match self.choice {
@@ -143,21 +162,28 @@ impl Carrier {
             &self.aws,
             opening,
             &self.stream_endpoints,
-            &plan.work,
+            plan,
             gate,
             signals,
             notices,
         );
         // A bug in us must not leave a session behind.
         let result = AssertUnwindSafe(run).catch_unwind().await;
-        if !matches!(result, Ok(Ok(End::Remote(_) | End::TimedOut))) {
+        let is_over = matches!(
+            result,
+            Ok(Ok(native::Finish {
+                end: End::Remote(_) | End::TimedOut,
+                ..
+            }))
+        );
+        if !is_over {
             self.end(&session, signals, notices).await;
         }
         match result.unwrap_or_else(|panic| resume_unwind(panic)) {
-            Ok(end) => Ok(Outcome { session, end }),
+            Ok(native::Finish { end, status }) => Ok(Outcome { session, end, status }),
             // The channel opened and nothing of the session was seen: so the data channel defines this error.
             Err(TransportError::Channel(ChannelError::NotUnderstood(cause)))
-                if self.choice == Choice::Auto =>
+                if self.choice == Choice::Auto && plan.work.is_for_plugin() =>
             {
                 let Ok(plugin) = Plugin::find().await else {
                     return Err(ChannelError::NotUnderstood(cause).into());
@@ -279,7 +305,11 @@ impl Carrier {
 }
 
 fn outcome(session: SessionId, end: End) -> Outcome {
-    Outcome { session, end }
+    Outcome {
+        session,
+        end,
+        status: None,
+    }
 }
 
 /// What became of a session that the plugin left.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::aws::session::SessionRequest;
 use crate::datachannel::BoxFuture;
 use crate::ids::SessionId;
+use crate::transport::command::Reading;
 
 /// One session, wished.
 #[derive(Debug, Clone)]
@@ -22,7 +23,23 @@ pub enum Work {
     Shell {
         /// The character that begins `~.`, if any.
         escape: Option<u8>,
+        /// Where the shell is one command whose status comes back in its output: how to read that.
+        reading: Option<Reading>,
     },
+    /// A command without a terminal: its output to stdout and stderr, its status to [`Outcome::status`].
+    Command(Reading),
+    /// A port's bytes on stdin and stdout.
+    Stdio {
+        /// How long after the end of stdin the far side may be silent before the session is ended.
+        linger: Duration,
+    },
+}
+
+impl Work {
+    /// Whether the plugin does it as well as our own engine: it puts words of its own on stdout.
+    pub fn is_for_plugin(&self) -> bool {
+        matches!(self, Self::Shell { reading: None, .. })
+    }
 }
 
 /// Which transport to take.
@@ -60,12 +77,16 @@ pub enum Notice {
     Waiting,
     /// The connection was cut; a new one is being made.
     Reconnecting(String),
+    /// It takes long to come back, and this is why.
+    StillAway(String),
     /// The session goes on after that time.
     Back(Duration),
     /// The agent's own word. Untrusted.
     CustomerMessage(String),
     /// `~?` was typed.
     EscapeHelp,
+    /// The remote command was sent a signal; another Ctrl-C ends the session.
+    Interrupting,
     /// The native session was ended and another one started through the plugin.
     FellBack {
         /// The session that was ended.
@@ -101,6 +122,8 @@ pub struct Outcome {
     pub session: SessionId,
     /// How it ended.
     pub end: End,
+    /// The remote command's status, where it came back. Agents say -1 of a shell that a signal killed.
+    pub status: Option<i32>,
 }
 
 /// How a session ended.
@@ -116,4 +139,10 @@ pub enum End {
     Signal(i32),
     /// Before a byte was sent: what was looked up disagrees.
     GateRefused(String),
+    /// By the end of our own input, or of who reads our output.
+    InputEnded,
+    /// By our own deadline.
+    OutOfTime,
+    /// The command has ended; the session had to be ended after it.
+    Abandoned,
 }

@@ -1,10 +1,11 @@
 //! The sending half: nothing is forgotten before it is acknowledged, and no more is in flight than the peer
-//! keeps up with.
+//! keeps up with. Every step costs the same however much is in flight.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
+use uuid::Uuid;
 
 use super::rtt::RoundTrip;
 use crate::protocol::message::PayloadType;
@@ -28,17 +29,50 @@ impl Limits {
         in_flight: 16 * 1024,
         unsent: 4 * 1024,
     };
+
+    /// For a port's bytes: what a path of 100 ms and 10 MB/s holds.
+    pub const PORT: Self = Self {
+        payload: 1024,
+        in_flight: 1024 * 1024,
+        unsent: 64 * 1024,
+    };
 }
 
-/// What is to be sent: a sequence number, a payload type, a payload. A retransmission repeats all three.
+/// The peer keeps 100,000 messages that came before their turn and drops what is beyond; where the oldest
+/// one is lost, no more than half of that is sent meanwhile.
+const LONGEST_SPAN: usize = 50_000;
+/// So many of the oldest messages are sent again where nothing behind them was acknowledged. Such silence is
+/// mostly a peer that is busy, not one that has lost everything.
+const PROBE: usize = 4;
+/// The probe doubles with each message that is acknowledged after it was sent again, up to this.
+const LARGEST_PROBE: usize = 1024;
+
+/// What makes a message out of a payload, at the moment when it is sent for the first time.
+pub trait Finish {
+    /// Gives the message its id and date and, where the session is encrypted, its final payload.
+    fn finish(&mut self, payload_type: PayloadType, payload: Bytes) -> Finished;
+}
+
+/// What a retransmission repeats.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finished {
+    /// The message's id.
+    pub id: Uuid,
+    /// Its date.
+    pub created: u64,
+    /// The payload as it goes over the wire.
+    pub payload: Bytes,
+}
+
+/// What is to be sent. A retransmission repeats all of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Due {
     /// The sequence number.
     pub sequence: i64,
     /// What the payload is.
     pub payload_type: PayloadType,
-    /// The payload.
-    pub payload: Bytes,
+    /// Id, date and payload.
+    pub finished: Finished,
     /// Whether this sequence number has been sent before.
     pub again: bool,
 }
@@ -46,27 +80,38 @@ pub struct Due {
 #[derive(Debug)]
 struct Sent {
     payload_type: PayloadType,
-    payload: Bytes,
+    finished: Finished,
     at: Instant,
     /// How often it was sent again.
     repeats: u32,
+    /// The timer under which it stands in `timers`.
+    timer: Option<Instant>,
+    /// Its time has passed, but it is too far from the front to be worth sending again yet.
+    overdue: bool,
 }
 
 /// The outgoing buffer of one direction.
 #[derive(Debug)]
 pub struct Outgoing {
     limits: Limits,
-    next: i64,
     /// Handshake answers, sizes: sent before any data and not held back.
     control: VecDeque<(PayloadType, Bytes)>,
-    data: VecDeque<Bytes>,
+    /// Data, and what keeps its place among it.
+    data: VecDeque<(PayloadType, Bytes)>,
     data_bytes: usize,
     /// Data waits until the agent would not throw it away.
     released: bool,
-    unacknowledged: BTreeMap<i64, Sent>,
-    /// Those of them that wait to be sent again.
+    /// What was sent, from the sequence number `base` on; `None` for what was acknowledged out of turn.
+    sent: VecDeque<Option<Sent>>,
+    base: i64,
+    /// The highest acknowledged number: what is below it and not acknowledged is lost, for the peer
+    /// acknowledges what comes early as well.
+    highest: i64,
+    /// Numbers that wait to be sent again.
     due: BTreeSet<i64>,
+    timers: BTreeSet<(Instant, i64)>,
     unacknowledged_bytes: usize,
+    probe: usize,
     rtt: RoundTrip,
 }
 
@@ -75,14 +120,17 @@ impl Outgoing {
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
-            next: 0,
             control: VecDeque::new(),
             data: VecDeque::new(),
             data_bytes: 0,
             released: false,
-            unacknowledged: BTreeMap::new(),
+            sent: VecDeque::new(),
+            base: 0,
+            highest: -1,
             due: BTreeSet::new(),
+            timers: BTreeSet::new(),
             unacknowledged_bytes: 0,
+            probe: PROBE,
             rtt: RoundTrip::default(),
         }
     }
@@ -92,7 +140,7 @@ impl Outgoing {
         self.data_bytes += bytes.len();
         while !bytes.is_empty() {
             let cut = bytes.len().min(self.limits.payload);
-            self.data.push_back(bytes.split_to(cut));
+            self.data.push_back((PayloadType::OUTPUT, bytes.split_to(cut)));
         }
     }
 
@@ -116,6 +164,12 @@ impl Outgoing {
         self.control.push_back((payload_type, payload));
     }
 
+    /// Queues a message that keeps its place among the data.
+    pub fn in_order(&mut self, payload_type: PayloadType, payload: Bytes) {
+        self.data_bytes += payload.len();
+        self.data.push_back((payload_type, payload));
+    }
+
     /// From now on data is sent.
     pub fn release(&mut self) {
         self.released = true;
@@ -128,92 +182,179 @@ impl Outgoing {
 
     /// Whether everything was sent and acknowledged.
     pub fn is_empty(&self) -> bool {
-        self.data.is_empty() && self.control.is_empty() && self.unacknowledged.is_empty()
+        self.data.is_empty() && self.control.is_empty() && self.sent.is_empty()
     }
 
     /// An acknowledgement of one sequence number. Unknown ones (doubles) are ignored.
     pub fn acknowledge(&mut self, now: Instant, sequence: i64) {
-        let Some(sent) = self.unacknowledged.remove(&sequence) else {
+        let Some(sent) = self.slot(sequence).and_then(Option::take) else {
             return;
         };
         self.due.remove(&sequence);
-        self.unacknowledged_bytes = self.unacknowledged_bytes.saturating_sub(sent.payload.len());
+        if let Some(timer) = sent.timer {
+            self.timers.remove(&(timer, sequence));
+        }
+        self.highest = self.highest.max(sequence);
+        self.unacknowledged_bytes = self
+            .unacknowledged_bytes
+            .saturating_sub(sent.finished.payload.len());
+        while let Some(None) = self.sent.front() {
+            self.sent.pop_front();
+            self.base += 1;
+        }
         if sent.repeats == 0 {
             self.rtt.sample(now.saturating_duration_since(sent.at));
+            self.probe = PROBE;
+        } else {
+            // What was lost is coming through: more of it, and more each time.
+            self.probe = (self.probe * 2).min(LARGEST_PROBE);
+            self.hurry();
         }
     }
 
     /// After a reconnect: everything unacknowledged is due at once, in order.
     pub fn resend_all(&mut self) {
-        self.due = self.unacknowledged.keys().copied().collect();
+        let base = self.base;
+        let waiting = self.sent.iter().zip(base..).filter(|(sent, _)| sent.is_some());
+        self.due = waiting.map(|(_, sequence)| sequence).collect();
+        self.timers.clear();
+        for sent in self.sent.iter_mut().flatten() {
+            sent.timer = None;
+        }
     }
 
     /// When [`Outgoing::handle_timeout`] wants to be called.
     pub fn timeout(&self) -> Option<Instant> {
-        let waiting = self
-            .unacknowledged
-            .iter()
-            .filter(|(sequence, _)| !self.due.contains(sequence));
-        waiting
-            .map(|(_, sent)| sent.at + self.rtt.timeout(sent.repeats))
-            .min()
+        self.timers.first().map(|(at, _)| *at)
     }
 
     /// Marks what was not acknowledged in time.
     pub fn handle_timeout(&mut self, now: Instant) {
-        for (sequence, sent) in &self.unacknowledged {
-            if sent.at + self.rtt.timeout(sent.repeats) <= now {
-                self.due.insert(*sequence);
+        let mut late = Vec::new();
+        while let Some(&(at, sequence)) = self.timers.first() {
+            if at > now {
+                break;
+            }
+            self.timers.pop_first();
+            late.push(sequence);
+        }
+        for sequence in late {
+            let (rtt, highest) = (self.rtt.clone(), self.highest);
+            let Some(Some(sent)) = self.slot(sequence) else {
+                continue;
+            };
+            sent.timer = None;
+            // The path may have become slower since the message was sent.
+            let deadline = sent.at + rtt.timeout(sent.repeats);
+            if deadline > now {
+                self.arm(sequence, deadline);
+            } else if sequence < highest {
+                self.due.insert(sequence);
+            } else {
+                sent.overdue = true;
+                let again = now + rtt.timeout(sent.repeats);
+                self.arm(sequence, again);
             }
         }
+        self.hurry();
     }
 
     /// The next message to send: repeats first, since the peer waits for them.
-    pub fn poll(&mut self, now: Instant) -> Option<Due> {
+    pub fn poll(&mut self, now: Instant, finish: &mut dyn Finish) -> Option<Due> {
         while let Some(sequence) = self.due.pop_first() {
-            let Some(sent) = self.unacknowledged.get_mut(&sequence) else {
+            let rtt = self.rtt.clone();
+            let Some(Some(sent)) = self.slot(sequence) else {
                 continue;
             };
             sent.repeats = sent.repeats.saturating_add(1);
             sent.at = now;
-            return Some(Due {
+            sent.overdue = false;
+            let due = Due {
                 sequence,
                 payload_type: sent.payload_type,
-                payload: sent.payload.clone(),
+                finished: sent.finished.clone(),
                 again: true,
-            });
+            };
+            let deadline = now + rtt.timeout(sent.repeats);
+            self.arm(sequence, deadline);
+            return Some(due);
         }
         let (payload_type, payload) = match self.control.pop_front() {
             Some(control) => control,
-            None => (PayloadType::OUTPUT, self.next_data()?),
+            None => self.next_data()?,
         };
-        let sequence = self.next;
-        self.next += 1;
-        self.unacknowledged_bytes += payload.len();
-        let sent = Sent {
+        let finished = finish.finish(payload_type, payload);
+        let sequence = self.base.saturating_add_unsigned(self.sent.len() as u64);
+        self.unacknowledged_bytes += finished.payload.len();
+        self.sent.push_back(Some(Sent {
             payload_type,
-            payload: payload.clone(),
+            finished: finished.clone(),
             at: now,
             repeats: 0,
-        };
-        self.unacknowledged.insert(sequence, sent);
+            timer: None,
+            overdue: false,
+        }));
+        self.arm(sequence, now + self.rtt.timeout(0));
         Some(Due {
             sequence,
             payload_type,
-            payload,
+            finished,
             again: false,
         })
     }
 
+    fn slot(&mut self, sequence: i64) -> Option<&mut Option<Sent>> {
+        let at = usize::try_from(sequence.checked_sub(self.base)?).ok()?;
+        self.sent.get_mut(at)
+    }
+
+    /// Sets the message's timer, in place of the one that it has.
+    fn arm(&mut self, sequence: i64, deadline: Instant) {
+        let Some(Some(sent)) = self.slot(sequence) else {
+            return;
+        };
+        let before = sent.timer.replace(deadline);
+        if let Some(before) = before {
+            self.timers.remove(&(before, sequence));
+        }
+        self.timers.insert((deadline, sequence));
+    }
+
+    /// The foremost of what is overdue is sent again.
+    fn hurry(&mut self) {
+        let waiting = self.sent.iter().zip(self.base..);
+        let waiting = waiting.filter_map(|(sent, sequence)| Some((sent.as_ref()?, sequence)));
+        let overdue: Vec<_> = waiting
+            .take(self.probe)
+            .filter(|(sent, _)| sent.overdue)
+            .map(|(sent, sequence)| (sent.timer, sequence))
+            .collect();
+        for (timer, sequence) in overdue {
+            if let Some(timer) = timer {
+                self.timers.remove(&(timer, sequence));
+            }
+            if let Some(Some(sent)) = self.slot(sequence) {
+                sent.timer = None;
+                sent.overdue = false;
+            }
+            self.due.insert(sequence);
+        }
+    }
+
     /// The next payload of data, small writes joined up to the longest payload.
-    fn next_data(&mut self) -> Option<Bytes> {
-        if !self.released || self.unacknowledged_bytes >= self.limits.in_flight {
+    fn next_data(&mut self) -> Option<(PayloadType, Bytes)> {
+        let is_open = self.released
+            && self.unacknowledged_bytes < self.limits.in_flight
+            && self.sent.len() < LONGEST_SPAN;
+        if !is_open {
             return None;
         }
-        let first = self.data.pop_front()?;
+        let (payload_type, first) = self.data.pop_front()?;
         let mut joined = None;
         let mut length = first.len();
-        while let Some(next) = self.data.front() {
+        while let Some((PayloadType::OUTPUT, next)) = self.data.front()
+            && payload_type == PayloadType::OUTPUT
+        {
             if length + next.len() > self.limits.payload {
                 break;
             }
@@ -224,7 +365,7 @@ impl Outgoing {
             self.data.pop_front();
         }
         self.data_bytes = self.data_bytes.saturating_sub(length);
-        Some(joined.map_or(first, BytesMut::freeze))
+        Some((payload_type, joined.map_or(first, BytesMut::freeze)))
     }
 }
 
@@ -254,10 +395,27 @@ mod tests {
         Instant::now()
     }
 
+    struct Plain;
+
+    impl Finish for Plain {
+        fn finish(&mut self, _: PayloadType, payload: Bytes) -> Finished {
+            Finished {
+                id: Uuid::nil(),
+                created: 1,
+                payload,
+            }
+        }
+    }
+
     fn drain(outgoing: &mut Outgoing, now: Instant) -> Vec<(i64, Bytes)> {
-        std::iter::from_fn(|| outgoing.poll(now))
-            .map(|due| (due.sequence, due.payload))
+        std::iter::from_fn(|| outgoing.poll(now, &mut Plain))
+            .map(|due| (due.sequence, due.finished.payload))
             .collect()
+    }
+
+    fn numbers(outgoing: &mut Outgoing, now: Instant) -> Vec<i64> {
+        let drained = drain(outgoing, now).into_iter();
+        drained.map(|(sequence, _)| sequence).collect()
     }
 
     #[test]
@@ -280,11 +438,7 @@ mod tests {
         outgoing.acknowledge(now, 1);
         assert_eq!(drain(&mut outgoing, now), [(2, Bytes::from_static(b"ijkl"))]);
         outgoing.resend_all();
-        let again: Vec<i64> = drain(&mut outgoing, now)
-            .into_iter()
-            .map(|(sequence, _)| sequence)
-            .collect();
-        assert_eq!(again, [0, 2]);
+        assert_eq!(numbers(&mut outgoing, now), [0, 2]);
     }
 
     #[test]
@@ -321,5 +475,90 @@ mod tests {
         drain(&mut outgoing, now);
         outgoing.overtake(Bytes::from_static(b"\x03"));
         assert_eq!(drain(&mut outgoing, now), [(2, Bytes::from_static(b"\x03"))]);
+    }
+
+    fn wide(count: usize) -> (Outgoing, Instant) {
+        let mut outgoing = Outgoing::new(Limits {
+            payload: 1,
+            in_flight: 1 << 20,
+            unsent: 1 << 20,
+        });
+        let now = start();
+        outgoing.release();
+        outgoing.write(vec![b'x'; count].into());
+        assert_eq!(drain(&mut outgoing, now).len(), count);
+        (outgoing, now)
+    }
+
+    #[test]
+    fn what_others_have_overtaken_is_lost_and_all_of_it_is_sent_again() {
+        let (mut outgoing, now) = wide(100);
+        for sequence in (1..100).step_by(2) {
+            outgoing.acknowledge(now, sequence);
+        }
+        outgoing.handle_timeout(now + Duration::from_secs(2));
+        let holes: Vec<i64> = (0..100).step_by(2).collect();
+        assert_eq!(numbers(&mut outgoing, now + Duration::from_secs(2)), holes);
+    }
+
+    #[test]
+    fn a_busy_peer_is_probed_and_not_flooded() {
+        let (mut outgoing, mut now) = wide(1000);
+        let mut again = 0;
+        for _ in 0..100 {
+            now += Duration::from_millis(100);
+            outgoing.handle_timeout(now);
+            again += drain(&mut outgoing, now).len();
+        }
+        assert!((4..60).contains(&again), "{again}");
+    }
+
+    #[test]
+    fn a_long_tail_that_was_lost_is_there_again_soon() {
+        let (mut outgoing, mut now) = wide(1000);
+        let begin = now;
+        while !outgoing.is_empty() {
+            now = outgoing.timeout().unwrap().max(now + Duration::from_millis(20));
+            outgoing.handle_timeout(now);
+            loop {
+                let again = numbers(&mut outgoing, now);
+                if again.is_empty() {
+                    break;
+                }
+                now += Duration::from_millis(20);
+                again
+                    .into_iter()
+                    .for_each(|sequence| outgoing.acknowledge(now, sequence));
+            }
+        }
+        // One a round trip would be 20 s, one a timeout 200 s.
+        assert!(now - begin < Duration::from_secs(1), "{:?}", now - begin);
+    }
+
+    #[test]
+    fn with_the_oldest_one_lost_sending_stops_before_the_peer_overflows() {
+        let (mut outgoing, now) = wide(LONGEST_SPAN);
+        for sequence in 1..i64::try_from(LONGEST_SPAN).unwrap() {
+            outgoing.acknowledge(now, sequence);
+        }
+        outgoing.write(Bytes::from_static(b"more"));
+        assert!(drain(&mut outgoing, now).is_empty());
+        outgoing.acknowledge(now, 0);
+        assert_eq!(drain(&mut outgoing, now).len(), 4);
+    }
+
+    #[test]
+    fn a_flag_keeps_its_place_among_the_data() {
+        let (mut outgoing, now) = open(start());
+        outgoing.write(Bytes::from_static(b"ab"));
+        outgoing.in_order(PayloadType::FLAG, Bytes::from_static(&[0, 0, 0, 1]));
+        outgoing.write(Bytes::from_static(b"cd"));
+        let sent: Vec<_> = std::iter::from_fn(|| outgoing.poll(now, &mut Plain))
+            .map(|due| due.payload_type)
+            .collect();
+        assert_eq!(
+            sent,
+            [PayloadType::OUTPUT, PayloadType::FLAG, PayloadType::OUTPUT]
+        );
     }
 }

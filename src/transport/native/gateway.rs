@@ -5,21 +5,26 @@ use std::sync::Arc;
 use crate::aws::Aws;
 use crate::aws::error::{ErrorKind, ServiceError};
 use crate::aws::session::Resumed;
-use crate::datachannel::{BoxFuture, Gateway, GatewayError, Headers, Lasting, Opening, Resumption};
+use crate::datachannel::{
+    BoxFuture, DataKey, Gateway, GatewayError, Headers, KEY_LENGTH, KeyWish, Lasting, Opening, Resumption,
+};
 use crate::ids::SessionId;
 use crate::transport::stream_url;
 
 pub(super) struct AwsGateway {
     aws: Arc<Aws>,
     session: SessionId,
+    /// As StartSession was given it; part of the encryption context.
+    target: String,
     allowed: Vec<String>,
 }
 
 impl AwsGateway {
-    pub(super) fn new(aws: Arc<Aws>, session: SessionId, allowed: Vec<String>) -> Self {
+    pub(super) fn new(aws: Arc<Aws>, session: SessionId, target: String, allowed: Vec<String>) -> Self {
         Self {
             aws,
             session,
+            target,
             allowed,
         }
     }
@@ -53,6 +58,21 @@ impl Gateway for AwsGateway {
                     }))
                 }
             }
+        })
+    }
+
+    fn data_key<'a>(&'a self, wish: &'a KeyWish) -> BoxFuture<'a, Result<DataKey, GatewayError>> {
+        Box::pin(async move {
+            let context = wish.context(self.session.as_str(), &self.target);
+            let key = self
+                .aws
+                .generate_data_key(&wish.key_id, KEY_LENGTH, &context)
+                .await;
+            let key = key.map_err(|error| trouble(&error))?;
+            Ok(DataKey {
+                plaintext: key.plaintext,
+                ciphertext: key.ciphertext,
+            })
         })
     }
 }

@@ -6,12 +6,14 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::keys::{Ask, Door, Keys};
-use crate::datachannel::{Channel, Event, Refusal, SessionType, Writer};
+use super::{Came, Finish, Watch};
+use crate::datachannel::{Channel, Event, SessionType, Writer};
 use crate::terminal::escape::Escapes;
 use crate::terminal::input::Input;
 use crate::terminal::output::Output;
 use crate::terminal::{self, Heard, RawMode, Signals};
 use crate::transport::TransportError;
+use crate::transport::command::{Decoder, Reading};
 use crate::transport::plan::{End, Gate, Notice, Notices, Screen};
 
 /// How long the screen may take for its last bytes where the session was given up.
@@ -21,28 +23,45 @@ const LAST_BYTES: Duration = Duration::from_secs(1);
 pub(super) async fn run(
     channel: Channel,
     escape: Option<u8>,
+    reading: Option<&Reading>,
     gate: &mut Option<Gate>,
     signals: &mut Signals,
     notices: &dyn Notices,
-) -> Result<End, TransportError> {
+) -> Result<Finish, TransportError> {
     let output = Output::start()?;
+    let mut decoder = reading.map(Decoder::new);
     notices.notice(Notice::Entering(if terminal::is_terminal() {
         Screen::Raw
     } else {
         Screen::AsItIs
     }));
     let raw = RawMode::enter()?;
-    let result = carry(channel, &output, escape, raw.as_ref(), gate, signals, notices).await;
+    // `~.` is for people: a piped script may well begin a line with it.
+    let keys = Keys::new(Escapes::new(escape.filter(|_| raw.is_some())));
+    let tty = Terminal {
+        output: &output,
+        raw: raw.as_ref(),
+    };
+    let result = carry(channel, tty, keys, decoder.as_mut(), gate, signals, notices).await;
     // The last byte first, then the terminal as it was, then whatever there is to say.
     let written = finish(output, &result, signals).await;
     drop(raw);
     notices.notice(Notice::Left);
-    match (result?, written) {
-        (end, Ok(())) => Ok(end),
-        (end @ End::Signal(_), Err(_)) => Ok(end),
-        (_, Err(Unwritten::Failed(error))) => Err(error.into()),
-        (_, Err(Unwritten::Signal(number))) => Ok(End::Signal(number)),
-    }
+    let end = match (result?, written) {
+        (end, Ok(())) => end,
+        (end @ End::Signal(_), Err(_)) => end,
+        (_, Err(Unwritten::Failed(error))) => return Err(error.into()),
+        (_, Err(Unwritten::Signal(number))) => End::Signal(number),
+    };
+    let status = decoder.and_then(|decoder| decoder.status());
+    Ok(Finish { end, status })
+}
+
+/// The terminal's two sides.
+#[derive(Clone, Copy)]
+struct Terminal<'a> {
+    output: &'a Output,
+    raw: Option<&'a RawMode>,
 }
 
 /// Why the last bytes did not reach the screen.
@@ -73,44 +92,32 @@ async fn finish(
 
 async fn carry(
     channel: Channel,
-    output: &Output,
-    escape: Option<u8>,
-    raw: Option<&RawMode>,
+    terminal: Terminal<'_>,
+    mut keys: Keys,
+    mut decoder: Option<&mut Decoder>,
     gate: &mut Option<Gate>,
     signals: &mut Signals,
     notices: &dyn Notices,
 ) -> Result<End, TransportError> {
+    let Terminal { output, raw } = terminal;
     let (mut events, writer) = channel.split();
+    let mut watch = Watch::new(notices);
     let mut input = Input::start()?;
-    // `~.` is for people: a piped script may well begin a line with it.
-    let mut keys = Keys::new(Escapes::new(escape.filter(|_| raw.is_some())));
-    let mut refused = None;
     let mut unwritten = None;
     resize(&writer);
     loop {
         tokio::select! {
-            event = events.next(), if unwritten.is_none() => match event {
-                Some(Event::Output(bytes) | Event::ErrorOutput(bytes)) => unwritten = Some(bytes),
-                Some(Event::Ready { session_type: SessionType::Port, .. }) => return Err(TransportError::NotAShell),
-                Some(Event::Ready { .. } | Event::ExitCode(_)) => {}
-                Some(Event::Closed(words)) => {
-                    return match refused {
-                        Some(refusal) => Err(TransportError::Refused(refusal)),
-                        None => Ok(End::Remote(words)),
-                    };
+            event = events.next(), if unwritten.is_none() => match watch.hear(event)? {
+                Came::Event(Event::Output(bytes) | Event::ErrorOutput(bytes)) => {
+                    unwritten = Some(match &mut decoder {
+                        Some(decoder) => decoder.push(&bytes)?,
+                        None => bytes,
+                    });
                 }
-                Some(Event::TimedOut) => return Ok(End::TimedOut),
-                Some(Event::Failed(error)) => return Err(error.into()),
-                Some(Event::Refused(refusal @ Refusal::Encryption)) => return Err(TransportError::Refused(refusal)),
-                Some(Event::Refused(refusal)) => refused = Some(refusal),
-                Some(Event::Waiting) => notices.notice(Notice::Waiting),
-                Some(Event::Reconnecting { cause }) => notices.notice(Notice::Reconnecting(cause)),
-                Some(Event::Reconnected { away }) => {
-                    notices.notice(Notice::Back(away));
-                    resize(&writer);
-                }
-                Some(Event::CustomerMessage(words)) => notices.notice(Notice::CustomerMessage(words)),
-                None => return Err(TransportError::Ended),
+                Came::Event(Event::Ready { session_type: SessionType::Port, .. }) => return Err(TransportError::NotAShell),
+                Came::Event(Event::Reconnected { .. }) => resize(&writer),
+                Came::Event(_) => {}
+                Came::End(end) => return Ok(end),
             },
             // A screen that takes no more keeps the session waiting, but neither keys nor signals.
             place = output.place(), if unwritten.is_some() => match (place, unwritten.take()) {

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
 use pty_process::{Pty, open};
@@ -40,6 +42,8 @@ pub(super) struct Api {
     pub(super) release: Notify,
     /// What GetConnectionStatus says.
     pub(super) status: &'static str,
+    /// What GenerateDataKey answers with; nothing usable without it.
+    pub(super) data_key: Option<Vec<u8>>,
     /// Whether sessions are listed as connected for ever.
     pub(super) immortal: bool,
     pub(super) gateway: String,
@@ -87,6 +91,13 @@ impl Api {
                 { "SessionId": "me-1", "Status": "Connected" }, { "SessionId": "me-2", "Status": "Connected" },
             ]}),
             "DescribeSessions" => json!({ "Sessions": [{ "SessionId": "other", "Status": "Connected" }] }),
+            "GenerateDataKey" => match &self.data_key {
+                Some(key) => json!({
+                    "Plaintext": STANDARD.encode(key),
+                    "CiphertextBlob": STANDARD.encode("for the agent"),
+                }),
+                None => json!({}),
+            },
             "GetConnectionStatus" => json!({ "Target": "i-0123456789abcdef0", "Status": self.status }),
             _ => json!({}),
         }
@@ -124,6 +135,7 @@ impl Api {
                 "TerminateSession",
                 "DescribeSessions",
                 "GetConnectionStatus",
+                "GenerateDataKey",
             ]
             .into_iter()
             .find(|name| {
@@ -376,6 +388,16 @@ impl Agent {
             if message.sequence == self.heard {
                 self.heard += 1;
                 return Some((message.payload_type, message.payload));
+            }
+        }
+    }
+
+    /// The next input message of this type.
+    pub(super) async fn hear_of(&mut self, wanted: PayloadType) -> Bytes {
+        loop {
+            let (payload_type, payload) = self.hear().await.unwrap();
+            if payload_type == wanted {
+                return payload;
             }
         }
     }

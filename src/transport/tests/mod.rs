@@ -6,13 +6,17 @@ mod near;
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use rustix::process::Signal;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
+use crate::protocol::crypto::agents_end;
 use crate::protocol::message::{MessageType, PayloadType};
+use crate::secret::Secret;
 use far::{Api, Story};
 
 #[tokio::test]
@@ -271,21 +275,86 @@ async fn a_resumed_session_does_not_lead_to_a_stranger_either() {
     assert!(timeout(Duration::ZERO, stranger.accept()).await.is_err());
 }
 
+fn encryption_request() -> String {
+    json!({ "AgentVersion": "3.3.1142.0", "RequestedClientActions": [
+        { "ActionType": "SessionType", "ActionParameters": { "SessionType": "Standard_Stream" } },
+        { "ActionType": "KMSEncryption", "ActionParameters": { "KMSKeyId": "alias/k", "Challenge": "AAEC" } },
+    ]})
+    .to_string()
+}
+
 #[tokio::test]
-async fn what_needs_encryption_does_not_go_to_the_plugin() {
+async fn without_a_data_key_the_session_ends_and_does_not_go_to_the_plugin() {
     let mut story = Story::start("child_auto", Api::default()).await;
     let mut agent = story.agent().await;
-    let request = json!({ "AgentVersion": "3.3.0.0", "RequestedClientActions": [
-        { "ActionType": "KMSEncryption", "ActionParameters": { "KMSKeyId": "k" } },
-    ]});
     agent
         .send(
             MessageType::OutputStreamData,
             PayloadType::HANDSHAKE_REQUEST,
-            request.to_string(),
+            encryption_request(),
         )
         .await;
-    story.hear("<<Err(Refused(Encryption))>>").await;
+    story
+        .hear("<<Err(Refused(Encryption(\"kms:GenerateDataKey: the answer has no usable data key\")))>>")
+        .await;
+    assert_eq!(story.terminated(), ["me-1"]);
+}
+
+#[tokio::test]
+async fn an_encrypted_session_is_encrypted_both_ways() {
+    let key: Vec<u8> = (0..64).collect();
+    let api = Api {
+        data_key: Some(key.clone()),
+        ..Api::default()
+    };
+    let mut story = Story::start("child_auto", api).await;
+    let mut agent = story.agent().await;
+    let ciphers = agents_end(&Secret::new(key));
+    let data = MessageType::OutputStreamData;
+    let request = encryption_request();
+    agent
+        .send(data.clone(), PayloadType::HANDSHAKE_REQUEST, request)
+        .await;
+    let asked = story.call("GenerateDataKey").await;
+    assert_eq!(
+        asked,
+        json!({ "KeyId": "alias/k", "NumberOfBytes": 64, "EncryptionContext": {
+            "aws:ssm:SessionId": "me-1", "aws:ssm:TargetId": "i-0123456789abcdef0", "aws:ssm:RandomChallenge": "AAEC",
+        }})
+    );
+    let response = agent.hear_of(PayloadType::HANDSHAKE_RESPONSE).await;
+    let response: serde_json::Value = serde_json::from_slice(&response).unwrap();
+    let result = &response["ProcessedClientActions"][1]["ActionResult"];
+    assert_eq!(result["KMSCipherTextKey"], "Zm9yIHRoZSBhZ2VudA==");
+    assert_eq!(result["ChallengeAcknowledgement"], true);
+
+    let challenge = STANDARD.encode(ciphers.seal([1; 12], &[9; 64]));
+    let challenge = json!({ "Challenge": challenge }).to_string();
+    agent
+        .send(data.clone(), PayloadType::ENC_CHALLENGE_REQUEST, challenge)
+        .await;
+    let answer = agent.hear_of(PayloadType::ENC_CHALLENGE_RESPONSE).await;
+    let answer: serde_json::Value = serde_json::from_slice(&answer).unwrap();
+    let frame = STANDARD.decode(answer["Challenge"].as_str().unwrap()).unwrap();
+    assert_eq!(ciphers.open(&frame).unwrap(), &[9; 64][..]);
+
+    let words =
+        json!({ "HandshakeTimeToComplete": 1, "CustomerMessage": "This session is encrypted" }).to_string();
+    agent
+        .send(data.clone(), PayloadType::HANDSHAKE_COMPLETE, words)
+        .await;
+    story.hear("This session is encrypted").await;
+    agent.say(ciphers.seal([2; 12], b"$ ")).await;
+    story.hear("$ ").await;
+    story.type_keys(b"ls\r").await;
+    let typed = agent.hear_of(PayloadType::OUTPUT).await;
+    assert_eq!(ciphers.open(&typed).unwrap(), &b"ls\r"[..]);
+
+    let mut damaged = ciphers.seal([3; 12], b"README").to_vec();
+    damaged[20] ^= 1;
+    agent.say(damaged).await;
+    story.hear("<<Err(Channel(Undecipherable(Tag)))>>").await;
+    assert!(story.is_as_before());
     assert_eq!(story.terminated(), ["me-1"]);
 }
 

@@ -26,7 +26,10 @@ async fn child(choice: Choice, gated: Gated) {
             parameters: [].into(),
             reason: None,
         },
-        work: Work::Shell { escape: Some(b'~') },
+        work: Work::Shell {
+            escape: Some(b'~'),
+            reading: None,
+        },
     };
     let asking = Arc::clone(&aws);
     // It agrees when AWS says that the node is connected; the far side lets AWS wait.
