@@ -36,6 +36,10 @@ impl Notices for Talk<'_> {
                 tracing::info!(cause, "data channel cut");
                 ui.say("reconnecting…");
             }
+            Notice::StillAway(why) => ui.say(&format!("still reconnecting: {}", escape(&why))),
+            Notice::Interrupting => {
+                ui.say("interrupting the remote command (Ctrl-C again: end the session)");
+            }
             Notice::Back(away) if away.as_secs() == 0 => ui.say("back at once"),
             Notice::Back(away) => ui.say(&format!("back after {} s", away.as_secs())),
             Notice::CustomerMessage(words) => ui.say(&escape_lines(words.trim_end())),
