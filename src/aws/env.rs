@@ -52,3 +52,14 @@ pub(super) fn max_attempts() -> Option<u32> {
         .ok()
         .filter(|attempts| *attempts > 0)
 }
+
+/// What `AWS_PAGER` says of the pager. Set and empty, it asks for none.
+pub fn aws_pager() -> Option<String> {
+    env::var("AWS_PAGER").ok()
+}
+
+/// The pager of all programs, which the AWS CLI takes where nothing of its own is said; as there, an empty one
+/// asks for none.
+pub fn general_pager() -> Option<String> {
+    env::var("PAGER").ok()
+}

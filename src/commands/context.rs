@@ -2,6 +2,9 @@
 
 use std::path::PathBuf;
 
+use super::error::CommandError;
+use crate::aws::env;
+use crate::ui::output::{Headings, Output, Pager};
 use crate::ui::{Color, Format, Ui};
 
 /// Options that every command takes. Long names are the AWS CLI's.
@@ -37,6 +40,34 @@ pub struct GlobalArgs {
     )]
     pub output: Option<Format>,
 
+    /// Pick from the output, by a JMESPath expression
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_name = "JMESPATH",
+        help_heading = "Global options"
+    )]
+    pub query: Option<String>,
+
+    /// Print no headings
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub no_headers: bool,
+
+    /// Sort rows by this column; -COLUMN for falling order
+    #[arg(
+        long,
+        global = true,
+        value_name = "COLUMN",
+        allow_hyphen_values = true,
+        help_heading = "Global options"
+    )]
+    pub sort_by: Option<String>,
+
+    /// Send nothing through a pager
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub no_cli_pager: bool,
+
     /// Send all AWS calls to this URL
     #[arg(long, global = true, value_name = "URL", help_heading = "Global options")]
     pub endpoint_url: Option<String>,
@@ -45,7 +76,7 @@ pub struct GlobalArgs {
     #[arg(long, global = true, value_name = "FILE", help_heading = "Global options")]
     pub ca_bundle: Option<PathBuf>,
 
-    /// Colour the talk on stderr
+    /// Colour what is printed: auto, on, off
     #[arg(
         long,
         global = true,
@@ -93,6 +124,53 @@ impl Context {
     /// The options that all commands share.
     pub fn globals(&self) -> &GlobalArgs {
         &self.globals
+    }
+
+    /// How data is to be printed. Asked for before any work, so that a query that cannot be read costs nothing.
+    ///
+    /// # Errors
+    /// When `--query` is no JMESPath, or `-o name` is asked for a part of the document.
+    pub fn output(&self) -> Result<Output, CommandError> {
+        let globals = &self.globals;
+        let format = globals.output.unwrap_or_default();
+        let query = globals.query.as_deref().map(|text| {
+            text.parse().map_err(|cause| {
+                CommandError::usage(format!("the query `{text}` is not JMESPath"))
+                    .because(cause)
+                    .hint("quote it for the shell, as in `--query 'nodes[].id'`; the language: https://jmespath.org")
+            })
+        });
+        let query = query.transpose()?;
+        if query.is_some() && format == Format::Name {
+            return Err(CommandError::usage(
+                "`-o name` prints names of whole rows, `--query` picks something else",
+            )
+            .hint("take one of the two, or `-o text` for the query"));
+        }
+        Ok(Output {
+            format,
+            query,
+            headings: if globals.no_headers {
+                Headings::Left
+            } else {
+                Headings::Shown
+            },
+            sort_by: globals.sort_by.clone(),
+            pager: self.pager(),
+        })
+    }
+
+    /// The pager, in the AWS CLI's order. Only a terminal ever meets it.
+    fn pager(&self) -> Pager {
+        if self.globals.no_cli_pager || self.ui.data_size().is_none() {
+            return Pager::Off;
+        }
+        let asked = env::aws_pager().or_else(env::general_pager);
+        Pager::by(
+            asked
+                .as_deref()
+                .unwrap_or(if cfg!(windows) { "more" } else { "less" }),
+        )
     }
 
     /// The way out.

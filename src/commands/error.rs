@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use crate::aws::error::{ErrorKind, ServiceError};
 use crate::ui::Ui;
+use crate::ui::output::OutputError;
 use crate::ui::text::{escape, escape_lines};
 
 /// How a command that did its work leaves.
@@ -149,6 +150,19 @@ impl From<io::Error> for CommandError {
             io::ErrorKind::BrokenPipe => Self::new(Kind::BrokenPipe, ""),
             io::ErrorKind::Interrupted => Self::interrupted(),
             _ => Self::failed("could not write the output").because(error),
+        }
+    }
+}
+
+impl From<OutputError> for CommandError {
+    fn from(error: OutputError) -> Self {
+        let message = error.to_string();
+        match error {
+            OutputError::Io(error) => error.into(),
+            OutputError::Query { cause, .. } => Self::usage(message).because(cause),
+            OutputError::SortBy { columns, .. } => {
+                Self::usage(message).hint(format!("the columns are {}", columns.join(", ")))
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! How things are said: data to stdout, talk to stderr, untrusted text escaped.
 
 pub mod log;
+pub mod output;
 pub mod picker;
 pub mod progress;
 pub mod prompt;
@@ -37,6 +38,12 @@ pub enum Format {
     Wide,
     /// One JSON document.
     Json,
+    /// One YAML document.
+    Yaml,
+    /// Comma-separated values, every column.
+    Csv,
+    /// Tab-separated values, every column, as the AWS CLI prints them.
+    Text,
     /// A line each, for scripts: `instance/i-…`.
     Name,
 }
@@ -55,6 +62,7 @@ pub enum Presence {
 pub struct Ui {
     presence: Presence,
     styled_talk: bool,
+    styled_data: bool,
 }
 
 /// In which state the terminal is while talk goes to it.
@@ -92,15 +100,28 @@ impl Ui {
             Color::On => true,
             Color::Off => false,
         };
+        let styled_data = match color {
+            Color::Auto => anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never,
+            Color::On => true,
+            Color::Off => false,
+        };
         Self {
             presence,
             styled_talk,
+            styled_data,
         }
     }
 
     /// Whether a person can be asked.
     pub fn presence(&self) -> Presence {
         self.presence
+    }
+
+    /// Rows and columns of the terminal that stdout is; `None`: it is none.
+    pub fn data_size(&self) -> Option<(usize, usize)> {
+        let out = dialoguer::console::Term::stdout();
+        let (rows, columns) = out.is_term().then(|| out.size_checked())??;
+        Some((usize::from(rows), usize::from(columns)))
     }
 
     /// Data, as it is, to stdout. The caller has escaped what is untrusted and ends lines itself.

@@ -65,7 +65,7 @@ pub fn truncate(text: &str, columns: usize) -> Cow<'_, str> {
 }
 
 /// Whether a character could act on a terminal or on the reading of the line it stands in.
-fn is_unsafe(c: char) -> bool {
+pub(super) fn is_unsafe(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
