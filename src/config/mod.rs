@@ -1,12 +1,24 @@
 //! Names, presets and defaults: six layers of TOML, environment and flags, merged once into typed values.
 
+mod check;
+mod document;
 pub mod env;
 pub mod error;
+mod guard;
+pub mod keys;
 pub mod load;
+mod merge;
 pub mod origin;
+mod overrides;
 pub mod places;
+pub mod policy;
+pub mod private;
+mod rules;
 pub mod schema;
 pub mod shape;
+#[cfg(test)]
+mod tests;
+pub mod trust;
 pub mod values;
 
 pub use error::{ConfigError, Problem};

@@ -1,7 +1,8 @@
 //! Where a value comes from.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::Path;
+use std::sync::Arc;
 
 /// Where a value comes from, or where something is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -11,7 +12,7 @@ pub enum Origin {
     /// A file, and the place in it where that is known.
     File {
         /// Which file.
-        path: PathBuf,
+        path: Arc<Path>,
         /// Line and column, from 1.
         at: Option<(usize, usize)>,
     },
@@ -19,6 +20,16 @@ pub enum Origin {
     Variable(&'static str),
     /// A flag of the command line.
     Flag(String),
+}
+
+impl Origin {
+    /// A file as a whole.
+    pub fn file(path: &Path) -> Self {
+        Self::File {
+            path: path.into(),
+            at: None,
+        }
+    }
 }
 
 impl fmt::Display for Origin {

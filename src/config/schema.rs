@@ -47,7 +47,7 @@ table!(
         pub refresh: Refresh,
         /// Tags that `ssmx ls` shows as further columns.
         pub columns: Vec<String>,
-        /// The command that long output is piped through at a terminal; an empty string for none. Left out: AWS's
+        /// The command that long output is piped through at a terminal; `none` for none. Left out: AWS's
         /// `cli_pager`, `AWS_PAGER` and `PAGER` decide, as for the AWS CLI. Not in a team file.
         pub pager: Option<String>,
         /// How the person is asked before a session where the profile's section does not say.

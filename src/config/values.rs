@@ -8,10 +8,23 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::shape::{Json, Shape, Shaped, leaf};
+use super::shape::{Json, Leaf, Shape, Shaped, leaf};
 use crate::ids::{AccountId, NodeId, Region, Version};
 
-leaf!(String, "a string", Json::Text);
+/// Names, patterns, words: empty ones never mean anything, and a control character is never meant.
+impl Shaped for String {
+    const SHAPE: Shape = Shape::Leaf(Leaf {
+        expected: "a string that is not empty",
+        choices: &[],
+        json: Json::Text,
+        check: |value| {
+            value
+                .as_str()
+                .is_some_and(|text| !text.is_empty() && !text.contains(char::is_control))
+        },
+    });
+}
+
 leaf!(bool, "true or false", Json::Boolean);
 leaf!(AccountId, "an account id: a string of twelve digits", Json::Text);
 leaf!(Region, "a region, such as \"eu-west-2\"", Json::Text);
