@@ -1,6 +1,7 @@
 //! Names, presets and defaults: six layers of TOML, environment and flags, merged once into typed values.
 
 mod check;
+pub mod choice;
 mod document;
 pub mod env;
 pub mod error;
@@ -21,6 +22,8 @@ mod tests;
 pub mod trust;
 pub mod values;
 
+pub use check::Rank;
+pub use choice::{Choice, Demands, Strength};
 pub use error::{ConfigError, Problem};
 pub use load::{Flags, Loaded, load};
 pub use origin::Origin;

@@ -10,13 +10,13 @@ use super::values::{Bind, Confirm, Local, Reason, Transport};
 use super::{Config, Flags, Loaded, Places, trust};
 
 /// Three files in a directory of their own.
-struct World {
+pub(super) struct World {
     root: tempfile::TempDir,
     places: Places,
 }
 
 impl World {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let root = tempfile::tempdir().unwrap();
         let path = |name: &str| root.path().join(name);
         let places = Places {
@@ -39,7 +39,7 @@ impl World {
         self.file("system.toml", text)
     }
 
-    fn user(self, text: &str) -> Self {
+    pub(super) fn user(self, text: &str) -> Self {
         self.file("user.toml", text)
     }
 
@@ -54,16 +54,20 @@ impl World {
         world
     }
 
-    fn load_with(&self, set: &[&str], variables: &[(&str, &str)]) -> (Loaded, Vec<String>) {
+    pub(super) fn load_with(&self, set: &[&str], variables: &[(&str, &str)]) -> (Loaded, Vec<String>) {
         let flags = Flags {
             set: set.iter().map(|word| (*word).to_owned()).collect(),
             ..Flags::default()
         };
+        self.load_with_flags(&flags, variables)
+    }
+
+    pub(super) fn load_with_flags(&self, flags: &Flags, variables: &[(&str, &str)]) -> (Loaded, Vec<String>) {
         let lookup = |name: &str| {
             let found = variables.iter().find(|(variable, _)| *variable == name);
             found.map(|(_, value)| (*value).to_owned())
         };
-        let (loaded, problems) = assemble(&self.places, &flags, lookup);
+        let (loaded, problems) = assemble(&self.places, flags, lookup);
         let root = format!("{}/", self.root.path().display());
         let told = problems
             .iter()
