@@ -7,7 +7,7 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 
 use crate::commands::context::{Context, GlobalArgs};
 use crate::commands::error::{CommandError, Exit, Kind};
-use crate::commands::version;
+use crate::commands::{config, version};
 use crate::ui::Ui;
 
 /// Shells and port forwards to EC2 instances by name, through AWS Session Manager
@@ -29,6 +29,7 @@ struct Cli {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    Config(config::Args),
     Version(version::Args),
 }
 
@@ -80,6 +81,7 @@ fn dispatch(ctx: &Context, command: Option<Command>) -> Result<Exit, CommandErro
             ctx.ui().data(&Cli::command().render_help().to_string())?;
             Ok(Exit::SUCCESS)
         }
+        Some(Command::Config(args)) => config::run(ctx, args),
         Some(Command::Version(args)) => version::run(ctx, args),
     }
 }

@@ -1,10 +1,16 @@
 //! What every command stands on, each part made on first use: the words that all share, the config, AWS.
 
 use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use clap::ValueEnum as _;
 
 use super::error::CommandError;
 use crate::aws::env;
+use crate::config::load::FileState;
+use crate::config::{self, Config, Flags, Loaded, Places};
 use crate::ui::output::{Headings, Output, Pager};
+use crate::ui::text::{escape, escape_lines};
 use crate::ui::{Color, Format, Ui};
 
 /// Options that every command takes. Long names are the AWS CLI's.
@@ -112,13 +118,20 @@ pub struct GlobalArgs {
 pub struct Context {
     globals: GlobalArgs,
     ui: Ui,
+    places: OnceLock<Places>,
+    loaded: OnceLock<Loaded>,
 }
 
 impl Context {
     /// Looks at the streams; nothing else is touched.
     pub fn new(globals: GlobalArgs) -> Self {
         let ui = Ui::new(globals.color);
-        Self { globals, ui }
+        Self {
+            globals,
+            ui,
+            places: OnceLock::new(),
+            loaded: OnceLock::new(),
+        }
     }
 
     /// The options that all commands share.
@@ -176,5 +189,55 @@ impl Context {
     /// The way out.
     pub fn ui(&self) -> &Ui {
         &self.ui
+    }
+
+    /// Where things lie on this machine.
+    pub fn places(&self) -> &Places {
+        self.places.get_or_init(Places::of_this_user)
+    }
+
+    /// The layer of the command line.
+    pub fn flags(&self) -> Flags {
+        let output = self.globals.output.and_then(|format| format.to_possible_value());
+        Flags {
+            profile: self.globals.profile.clone(),
+            region: self.globals.region.clone(),
+            output: output.map(|value| value.get_name().to_owned()),
+            set: self.globals.set.clone(),
+        }
+    }
+
+    /// The typed config of all layers.
+    ///
+    /// # Errors
+    /// With everything that is wrong with it.
+    pub fn config(&self) -> Result<&Config, CommandError> {
+        Ok(&self.loaded()?.config)
+    }
+
+    /// The config and where it comes from, merged on first use. What somebody should know about it is said then,
+    /// once.
+    ///
+    /// # Errors
+    /// With everything that is wrong with it.
+    pub fn loaded(&self) -> Result<&Loaded, CommandError> {
+        if let Some(loaded) = self.loaded.get() {
+            return Ok(loaded);
+        }
+        let loaded = config::load(self.places(), &self.flags())?;
+        for warning in &loaded.warnings {
+            self.ui.warn(&escape_lines(&warning.to_string()));
+        }
+        if let Some(file) = loaded.left_out() {
+            let reason = match file.state {
+                FileState::Changed => "has changed since it was accepted",
+                _ => "has not been accepted",
+            };
+            self.ui.warn(&format!(
+                "`{}` {reason} and is left out; `ssmx config trust` shows it",
+                escape(&file.path.display().to_string())
+            ));
+        }
+        Ok(self.loaded.get_or_init(|| loaded))
     }
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::process::ExitCode;
 
 use crate::aws::error::{ErrorKind, ServiceError};
+use crate::config::ConfigError;
 use crate::ui::Ui;
 use crate::ui::output::OutputError;
 use crate::ui::text::{escape, escape_lines};
@@ -139,6 +140,21 @@ impl CommandError {
             Kind::Interrupted => 130,
             Kind::Signal(number) => 128_u8.saturating_add(u8::try_from(number).unwrap_or(0)),
             Kind::BrokenPipe => 0,
+        }
+    }
+}
+
+impl From<ConfigError> for CommandError {
+    /// One problem is a sentence with its hint; several stand one under the other, each with its own.
+    fn from(error: ConfigError) -> Self {
+        match error.problems.as_slice() {
+            [problem] => {
+                let failure = Self::usage(format!("{}: {}", problem.origin, problem.message));
+                problem.hint.iter().fold(failure, Self::hint)
+            }
+            problems => problems
+                .iter()
+                .fold(Self::usage(error.to_string()), Self::because),
         }
     }
 }

@@ -262,3 +262,31 @@ fn user(places: &Places, files: &mut Vec<FileReport>, problems: &mut Vec<Problem
     }
     layer
 }
+
+/// Reads and checks a team file on its own, before it is accepted.
+///
+/// # Errors
+/// With everything that would be wrong with it.
+pub fn read_team_file(path: &Path) -> Result<(String, Vec<Problem>), ConfigError> {
+    let mut problems = Vec::new();
+    let text = match document::read(path) {
+        Ok(Some(text)) => text,
+        Ok(None) => {
+            problems.push(Problem::error(Origin::file(path), "there is no such file"));
+            String::new()
+        }
+        Err(problem) => {
+            problems.push(problem);
+            String::new()
+        }
+    };
+    parse(Rank::Team, path, text.clone(), &mut Vec::new(), &mut problems);
+    let (errors, warnings): (Vec<_>, _) = problems
+        .into_iter()
+        .partition(|problem| problem.weight == Weight::Error);
+    if errors.is_empty() {
+        Ok((text, warnings))
+    } else {
+        Err(ConfigError { problems: errors })
+    }
+}

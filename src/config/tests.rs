@@ -751,3 +751,19 @@ fn files_are_absolute_or_found_from_here() {
     assert_eq!(world.places.team_file(), None);
     assert!(Path::new(&world.places.system_file).is_absolute());
 }
+
+#[test]
+fn the_file_that_init_writes_is_sound_with_and_without_its_comments() {
+    let template = include_str!("../commands/config/init.toml");
+    assert_eq!(World::new().user(template).config().targets.len(), 0);
+    let open: String = template
+        .lines()
+        .map(|line| match line.strip_prefix('#') {
+            Some(rest) if !rest.starts_with(' ') => format!("{rest}\n"),
+            _ => format!("{line}\n"),
+        })
+        .collect();
+    let config = World::new().user(&open).config();
+    assert_eq!(config.targets.len(), 2);
+    assert_eq!(config.groups["prod"].len(), 2);
+}
