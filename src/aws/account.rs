@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::Aws;
 use super::env;
-use super::error::{ErrorKind, ServiceError};
+use super::error::ServiceError;
 use crate::ids::AccountId;
 
 pub(super) async fn find(aws: &Aws) -> Result<AccountId, ServiceError> {
@@ -41,33 +41,13 @@ pub(super) async fn find(aws: &Aws) -> Result<AccountId, ServiceError> {
     if let Some(account) = file.as_deref().and_then(remembered) {
         return Ok(account);
     }
-    let account = ask(aws).await?;
+    let account = aws.identity().await?.account;
     if let Some(file) = file
         && let Err(error) = remember(&file, &account)
     {
         tracing::debug!(%error, file = %file.display(), "the account is not remembered");
     }
     Ok(account)
-}
-
-async fn ask(aws: &Aws) -> Result<AccountId, ServiceError> {
-    const OPERATION: &str = "sts:GetCallerIdentity";
-    let config = aws_sdk_sts::config::Builder::from(&aws.sdk).interceptor(aws.user_agent());
-    let sts = aws_sdk_sts::Client::from_conf(config.build());
-    let identity = sts
-        .get_caller_identity()
-        .send()
-        .await
-        .map_err(|error| ServiceError::from_sdk(OPERATION, error))?;
-    identity
-        .account()
-        .unwrap_or_default()
-        .parse()
-        .map_err(|error: crate::ids::InvalidId| {
-            let mut trouble = ServiceError::local(ErrorKind::Other, format!("the answer's account: {error}"));
-            trouble.operation = OPERATION.to_owned();
-            trouble
-        })
 }
 
 /// An access key's account never changes, so it is remembered under a hash of the key; the endpoint is part

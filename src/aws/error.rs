@@ -67,6 +67,17 @@ impl ServiceError {
         }
     }
 
+    /// What a service said no with.
+    pub(super) fn refused(operation: &str, code: &str, message: String, request_id: Option<String>) -> Self {
+        Self {
+            kind: kind_of(operation, code, &message),
+            operation: operation.to_owned(),
+            code: Some(code.to_owned()),
+            message,
+            request_id,
+        }
+    }
+
     /// What the SDK gave, for the named operation (`ssm:StartSession`).
     pub fn from_sdk<E>(operation: &str, error: SdkError<E, HttpResponse>) -> Self
     where

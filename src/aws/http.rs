@@ -13,11 +13,21 @@ use aws_smithy_runtime_api::client::http::{
     HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
     http_client_fn,
 };
-use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_types::byte_stream::ByteStream;
+use bytes::Bytes;
 
+use super::error::{ErrorKind, ServiceError, chain};
 use crate::net::Roots;
 use crate::net::dialer::Tls;
+
+/// A small answer of ours is done in this time, or not at all.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long connecting may take.
+const CONNECT: Duration = Duration::from_secs(8);
+/// No answer that we read whole is longer.
+const LONGEST_ANSWER: usize = 8 << 20;
 
 /// The client: a connector for each way to connect, made with the first request that wants it. Reading
 /// certificates costs more than all else that a command does, so plain endpoints never pay for it; a bundle
@@ -41,6 +51,17 @@ struct Way {
     read: Option<Duration>,
 }
 
+/// An answer to a small request of ours.
+#[derive(Debug, Clone)]
+pub(super) struct Answer {
+    /// HTTP's status.
+    pub(super) status: u16,
+    /// The `Date` header, the server's own clock.
+    pub(super) date: Option<String>,
+    /// The body.
+    pub(super) body: Bytes,
+}
+
 impl Http {
     pub(super) fn new(roots: Arc<Roots>) -> Self {
         let made = Mutex::new(Vec::new());
@@ -58,6 +79,29 @@ impl Http {
                 connect: settings.connect_timeout(),
                 read: settings.read_timeout(),
             })
+        })
+    }
+
+    /// Sends a request of ours and reads the whole answer.
+    ///
+    /// # Errors
+    /// When nothing usable came back in time; an answer of any status is an answer.
+    pub(super) async fn send(&self, request: HttpRequest) -> Result<Answer, ServiceError> {
+        let connector = ByScheme {
+            http: self.clone(),
+            connect: Some(CONNECT),
+            read: Some(PATIENCE),
+        };
+        let whole = async {
+            let response = connector.call(request).await;
+            let response = response.map_err(|error| unreachable(chain(&error)))?;
+            read(response).await
+        };
+        tokio::time::timeout(PATIENCE, whole).await.unwrap_or_else(|_| {
+            Err(unreachable(format!(
+                "no answer came within {} s",
+                PATIENCE.as_secs()
+            )))
         })
     }
 
@@ -124,4 +168,27 @@ impl HttpConnector for ByScheme {
             Err(error) => HttpConnectorFuture::ready(Err(error)),
         }
     }
+}
+
+async fn read(response: HttpResponse) -> Result<Answer, ServiceError> {
+    let status = response.status().as_u16();
+    let date = response.headers().get("date").map(ToOwned::to_owned);
+    let mut stream = ByteStream::new(response.into_body());
+    let mut body = Vec::new();
+    while let Some(part) = stream.next().await {
+        let part = part.map_err(|error| unreachable(chain(&error)))?;
+        body.extend_from_slice(&part);
+        if body.len() > LONGEST_ANSWER {
+            return Err(unreachable("the answer has no end".to_owned()));
+        }
+    }
+    Ok(Answer {
+        status,
+        date,
+        body: body.into(),
+    })
+}
+
+fn unreachable(message: String) -> ServiceError {
+    ServiceError::local(ErrorKind::Unreachable, message)
 }

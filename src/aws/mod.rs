@@ -3,34 +3,38 @@
 mod account;
 mod agent;
 mod call;
+mod clock;
 pub mod credentials;
+mod endpoint;
 pub mod env;
 pub mod error;
+pub mod federation;
+mod ground;
 mod http;
+pub mod iam;
+pub mod identity;
 pub mod kms;
+pub mod login;
 mod pace;
 pub mod profiles;
+mod query;
 pub mod session;
 mod signing;
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
-use aws_config::identity::IdentityCache;
-use aws_config::provider_config::ProviderConfig;
-use aws_config::retry::RetryConfig;
-use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, SdkConfig};
+use aws_config::SdkConfig;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use tokio::sync::OnceCell;
 
 use crate::ids::{AccountId, Region, Scope};
-use crate::net::{Dialer, Proxies, Roots};
+use crate::net::{Dialer, Proxies};
 use agent::UserAgent;
 use credentials::plan::{Base, Plan, Surroundings};
-use credentials::{Directories, Kept, Mfa, Source};
+use credentials::{Kept, Mfa, Source};
 use error::{ErrorKind, ServiceError};
+use ground::Ground;
 use http::Http;
 use pace::Pace;
 use profiles::Profiles;
@@ -81,6 +85,7 @@ pub struct Aws {
     told_account: Option<AccountId>,
     account: OnceCell<AccountId>,
     credentials: Kept,
+    http: Http,
     sdk: SdkConfig,
     dialer: Arc<Dialer>,
     pace: Pace,
@@ -108,53 +113,15 @@ impl Aws {
         let profile = choice.map(|choice| choice.name().to_owned());
         let effective = profile.as_deref().unwrap_or("default");
         let region = choose_region(&settings, effective, &profiles)?;
-        let ca_bundle = settings
-            .ca_bundle
-            .clone()
-            .or_else(env::ca_bundle)
-            .or_else(|| profiles.value(effective, "ca_bundle").map(PathBuf::from));
-        let roots = Arc::new(Roots::new(ca_bundle, env::ssl_cert_file()));
-        let http = Http::new(Arc::clone(&roots));
-        let retries = RetryConfig::standard().with_max_attempts(attempts(effective, &profiles));
-        let timeouts = TimeoutConfig::builder()
-            .connect_timeout(Duration::from_secs(8))
-            .operation_attempt_timeout(Duration::from_secs(30))
-            .operation_timeout(Duration::from_secs(90))
-            .build();
-        let sdk_region = aws_config::Region::new(region.as_str().to_owned());
-        let provider = ProviderConfig::without_region()
-            .with_region(Some(sdk_region.clone()))
-            .with_http_client(http.client())
-            .with_retry_config(retries.clone());
-        let mut loader = aws_config::defaults(BehaviorVersion::latest())
-            .region(sdk_region)
-            .retry_config(retries)
-            .timeout_config(timeouts)
-            .http_client(http.client())
-            // What `Kept` holds is all that is held: the SDK's own cache gives a person five seconds.
-            .identity_cache(IdentityCache::no_cache())
-            .no_credentials();
-        if let Some(name) = &profile {
-            loader = loader.profile_name(name);
-        }
-        if let Some(url) = &settings.endpoint_url {
-            loader = loader.endpoint_url(url);
-        }
-        let bare = loader.load().await;
+        let ground = Ground::lay(&settings, profile.as_deref(), &profiles, region.as_str()).await;
         let told_account = plan.account().and_then(|account| account.parse().ok());
-        let directories = Directories {
-            cli_cache: env::home().map(|home| home.join(".aws/cli/cache")),
-            sso_cache: env::home().map(|home| home.join(".aws/sso/cache")),
-            locks: settings.cache.clone(),
-        };
-        let agent = UserAgent::new(&settings.command);
         let source = Source::new(
             plan,
-            bare.clone(),
-            provider,
-            directories,
+            ground.sdk.clone(),
+            ground.provider,
+            ground::directories(&settings),
             settings.mfa.clone(),
-            agent,
+            UserAgent::new(&settings.command),
         );
         source.check_login()?;
         let wants_time = source.wants_time();
@@ -162,7 +129,8 @@ impl Aws {
         if wants_time {
             credentials.credentials().await?;
         }
-        let sdk = bare
+        let sdk = ground
+            .sdk
             .into_builder()
             .credentials_provider(SharedCredentialsProvider::new(credentials.clone()))
             .build();
@@ -173,7 +141,8 @@ impl Aws {
             account: OnceCell::new(),
             credentials,
             sdk,
-            dialer: Arc::new(Dialer::new(roots, Proxies::from_lookup(env::lookup))),
+            http: ground.http,
+            dialer: Arc::new(Dialer::new(ground.roots, Proxies::from_lookup(env::lookup))),
             pace: Pace::default(),
             ec2: OnceLock::new(),
             ssm: OnceLock::new(),
@@ -269,13 +238,4 @@ fn choose_region(settings: &Settings, profile: &str, profiles: &Profiles) -> Res
             Err(ServiceError::local(ErrorKind::Region, message))
         }
     }
-}
-
-/// How often a call is tried. What the SDK would panic on is passed over.
-fn attempts(profile: &str, profiles: &Profiles) -> u32 {
-    let told = || {
-        let text = profiles.value(profile, "max_attempts")?;
-        text.trim().parse().ok().filter(|attempts| *attempts > 0)
-    };
-    env::max_attempts().or_else(told).unwrap_or(4)
 }

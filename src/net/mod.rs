@@ -1,6 +1,7 @@
 //! What all connections share: the process's one store of TLS roots, the proxy, and the way to dial.
 
 pub mod dialer;
+pub mod loopback;
 pub mod proxy;
 pub mod roots;
 

@@ -225,7 +225,7 @@ pub(super) fn time(text: &str) -> Option<SystemTime> {
 }
 
 /// Seconds are enough, and all that the AWS CLI writes.
-pub(super) fn time_text(at: SystemTime) -> String {
+pub(in super::super) fn time_text(at: SystemTime) -> String {
     match jiff::Timestamp::try_from(at) {
         Ok(at) => at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
         Err(_) => String::new(),

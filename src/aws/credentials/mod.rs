@@ -9,10 +9,10 @@ mod private_file;
 mod process;
 mod role;
 mod sso_role;
-mod sso_token;
+pub(super) mod sso_token;
 #[cfg(test)]
 mod tests;
-mod turn;
+pub(super) mod turn;
 
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
@@ -28,6 +28,7 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::ProvideCredentials;
 use aws_credential_types::provider::error::CredentialsError;
 
+pub(super) use cli_cache::time_text;
 pub(super) use kept::Kept;
 pub use mfa::{Mfa, Person};
 

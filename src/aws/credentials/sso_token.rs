@@ -19,15 +19,15 @@ const RENEW_BEFORE: Duration = Duration::from_secs(15 * 60);
 
 /// What a login left behind.
 #[derive(Debug, Clone)]
-pub(super) struct Token {
+pub(in super::super) struct Token {
     /// The bearer's token.
-    pub(super) access: Secret<String>,
+    pub(in super::super) access: Secret<String>,
     /// Until when it is good.
-    pub(super) expires: SystemTime,
+    pub(in super::super) expires: SystemTime,
     /// What renews it; `None` for logins of the old kind.
     renewal: Option<Renewal>,
     /// What has to be told: the file was open to others.
-    pub(super) warning: Option<String>,
+    pub(in super::super) warning: Option<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -41,13 +41,13 @@ struct Renewal {
 
 /// Where a login's token is.
 #[derive(Debug, Clone)]
-pub(super) struct Place {
+pub(in super::super) struct Place {
     file: PathBuf,
 }
 
 impl Place {
     /// By the session's name, or the start URL of logins of the old kind.
-    pub(super) fn new(directory: &Path, login: &SsoLogin) -> Self {
+    pub(in super::super) fn new(directory: &Path, login: &SsoLogin) -> Self {
         let name = hex(&Sha1::digest(login.key()));
         Self {
             file: directory.join(format!("{name}.json")),
@@ -55,12 +55,12 @@ impl Place {
     }
 
     /// The key, for a lock of the same name.
-    pub(super) fn name(&self) -> Option<&str> {
+    pub(in super::super) fn name(&self) -> Option<&str> {
         self.file.file_stem()?.to_str()
     }
 
     /// The token, expired or not. A file that is damaged or half written is as good as none.
-    pub(super) fn read(&self) -> Option<Token> {
+    pub(in super::super) fn read(&self) -> Option<Token> {
         let (text, warning) = private_file::read(&self.file).ok()?;
         let value: Value = serde_json::from_slice(text.expose()).ok()?;
         let text = |key: &str| {
@@ -89,7 +89,7 @@ impl Place {
     ///
     /// # Errors
     /// The file system's.
-    pub(super) fn write(&self, login: &SsoLogin, fresh: &Fresh) -> std::io::Result<()> {
+    pub(in super::super) fn write(&self, login: &SsoLogin, fresh: &Fresh) -> std::io::Result<()> {
         let mut whole = Map::new();
         let mut put = |key: &str, value: &str| whole.insert(key.to_owned(), json!(value));
         put("startUrl", &login.start_url);
@@ -108,23 +108,23 @@ impl Place {
 }
 
 /// A token just had, with all that renewing it will want.
-pub(super) struct Fresh {
-    pub(super) access: Secret<String>,
-    pub(super) expires: SystemTime,
-    pub(super) refresh: Option<Secret<String>>,
-    pub(super) client_id: String,
-    pub(super) client_secret: Secret<String>,
-    pub(super) registered_until: String,
+pub(in super::super) struct Fresh {
+    pub(in super::super) access: Secret<String>,
+    pub(in super::super) expires: SystemTime,
+    pub(in super::super) refresh: Option<Secret<String>>,
+    pub(in super::super) client_id: String,
+    pub(in super::super) client_secret: Secret<String>,
+    pub(in super::super) registered_until: String,
 }
 
 impl Token {
     /// Whether a call can be made with it.
-    pub(super) fn is_good(&self, now: SystemTime) -> bool {
+    pub(in super::super) fn is_good(&self, now: SystemTime) -> bool {
         self.expires > now
     }
 
     /// Whether it can be renewed without a person.
-    pub(super) fn is_renewable(&self, now: SystemTime) -> bool {
+    pub(in super::super) fn is_renewable(&self, now: SystemTime) -> bool {
         let renewal = self.renewal.as_ref();
         renewal
             .and_then(|renewal| time(&renewal.registered_until))
@@ -136,7 +136,7 @@ impl Token {
 ///
 /// # Errors
 /// [`ErrorKind::LoginNeeded`] when a person has to log in.
-pub(super) async fn good_token(
+pub(in super::super) async fn good_token(
     place: &Place,
     login: &SsoLogin,
     sdk: &SdkConfig,
@@ -182,7 +182,7 @@ pub(super) async fn good_token(
 }
 
 /// Whether a person has to log in before anything else can be done; the network is not asked.
-pub(super) fn check(place: &Place, login: &SsoLogin, now: SystemTime) -> Result<(), ServiceError> {
+pub(in super::super) fn check(place: &Place, login: &SsoLogin, now: SystemTime) -> Result<(), ServiceError> {
     let token = place.read().ok_or_else(|| absent(login))?;
     if token.is_good(now) || token.is_renewable(now) {
         Ok(())
@@ -233,7 +233,7 @@ async fn renew(
 }
 
 /// What AWS gives as a number of seconds.
-pub(super) fn seconds(count: i32) -> Duration {
+pub(in super::super) fn seconds(count: i32) -> Duration {
     Duration::from_secs(u64::try_from(count).unwrap_or(0))
 }
 

@@ -7,12 +7,16 @@ use super::private_file;
 
 /// Held while it is this process's turn; let go by dropping it, and by the system when the process ends.
 #[derive(Debug)]
-pub(super) struct Turn(#[expect(dead_code, reason = "held for its lock")] Option<File>);
+pub(in super::super) struct Turn(#[expect(dead_code, reason = "held for its lock")] Option<File>);
 
 impl Turn {
     /// Waits for the turn of `name`; `waiting` is called once where somebody else has it. Without a directory
     /// to lock in, everybody goes at once: a lock is a courtesy, never a reason to fail.
-    pub(super) async fn take(directory: Option<&Path>, name: Option<&str>, waiting: impl FnOnce()) -> Self {
+    pub(in super::super) async fn take(
+        directory: Option<&Path>,
+        name: Option<&str>,
+        waiting: impl FnOnce(),
+    ) -> Self {
         let (Some(directory), Some(name)) = (directory, name) else {
             return Self(None);
         };
