@@ -1,0 +1,216 @@
+//! The API calls. A service is one file (or folder) and one line in [`SERVICES`]; this module finds the service,
+//! checks the signature, lets faults strike, notes the call and puts the answer into the service's wire form.
+
+mod ec2;
+mod error;
+mod input;
+mod kms;
+mod page;
+mod ssm;
+mod sts;
+mod wire;
+mod xml;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Response, StatusCode, Uri};
+use serde_json::Value;
+
+use crate::api_fault::{self, Effect};
+use crate::calls::{Call, Calls};
+use crate::scenario::OptIn;
+use crate::sigv4::{self, Claim};
+use crate::world::{Identity, Place, World};
+
+pub(crate) use error::{ApiError, Trouble};
+use input::Input;
+use wire::Wire;
+
+/// A service of AWS.
+pub(crate) struct Service {
+    /// Its name in operations (`ssm`) and in the scope of signatures.
+    name: &'static str,
+    wire: Wire,
+    /// Gives the answer's body in the service's own form; `None` for an operation that it does not have.
+    call: fn(&World, &Request<'_>) -> Option<Result<String, ApiError>>,
+}
+
+const SERVICES: &[Service] = &[ec2::SERVICE, ssm::SERVICE, sts::SERVICE, kms::SERVICE];
+
+/// A call that was let in.
+pub(crate) struct Request<'a> {
+    pub(crate) operation: &'a str,
+    pub(crate) caller: &'a Arc<Identity>,
+    pub(crate) place: Place,
+    pub(crate) input: &'a Input,
+    /// Scheme and authority of the stream URLs of sessions started by this call.
+    pub(crate) stream_base: &'a str,
+}
+
+/// An HTTP request, read whole.
+pub(crate) struct Incoming {
+    pub(crate) method: Method,
+    pub(crate) uri: Uri,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+    pub(crate) tls: bool,
+    pub(crate) stream_base: String,
+}
+
+impl Incoming {
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+    }
+}
+
+/// What becomes of a call.
+pub(crate) enum Reply {
+    /// An answer.
+    Answer(Response<String>),
+    /// None, ever.
+    Silence,
+    /// The connection is closed.
+    Cut,
+}
+
+/// Answers one call.
+pub(crate) async fn answer(world: &World, calls: &Calls, incoming: &Incoming) -> Reply {
+    let request_id = uuid::Uuid::new_v4().to_string();
+    let Some((service, operation, input)) = recognise(incoming) else {
+        let refusal = Response::builder()
+            .status(StatusCode::NOT_FOUND)
+            .header("content-type", "application/json")
+            .body(r#"{"__type":"UnknownOperationException"}"#.to_owned());
+        return Reply::Answer(refusal.unwrap_or_default());
+    };
+    let input = match input {
+        Ok(input) => input,
+        Err(error) => return Reply::Answer(service.wire.refuse(&error, &request_id)),
+    };
+    let parameters = input.to_json();
+    let signed = sigv4::check(
+        world,
+        service.name,
+        &sigv4::Subject {
+            method: &incoming.method,
+            uri: &incoming.uri,
+            headers: &incoming.headers,
+            body: &incoming.body,
+        },
+    )
+    .and_then(|signed| match world.regions().get(&signed.region) {
+        Some(OptIn::NotOptedIn) | None => Err(sigv4::Unsigned::UnknownKey),
+        Some(_) => Ok(signed),
+    });
+    let (account, region) = match &signed {
+        Ok(signed) => (signed.identity.account.clone(), signed.region.clone()),
+        Err(_) => (String::new(), String::new()),
+    };
+    let operation_name = format!("{}:{operation}", service.name);
+    let finish = calls.begin(Call {
+        operation: operation_name.clone(),
+        at: Instant::now(),
+        account: account.clone(),
+        region: region.clone(),
+        key: Claim::of(&incoming.headers).ok().map(|claim| claim.key),
+        parameters: parameters.clone(),
+        user_agent: incoming.header("user-agent").to_owned(),
+        tls: incoming.tls,
+        status: None,
+        error: None,
+    });
+    let (delay, effect) = world.faults.strike(&api_fault::Subject {
+        operation: &operation_name,
+        account: &account,
+        region: &region,
+        parameters: &parameters.to_string(),
+    });
+    if !delay.is_zero() {
+        tokio::time::sleep(delay).await;
+    }
+    let trouble = match effect {
+        Some(Effect::Hang) => return Reply::Silence,
+        Some(Effect::Cut) => return Reply::Cut,
+        Some(Effect::Garbage) => {
+            finish(200, None);
+            let page = Response::builder().header("content-type", "text/html");
+            let page = page.body("<html><body>Sign in to the network</body></html>".to_owned());
+            return Reply::Answer(page.unwrap_or_default());
+        }
+        Some(Effect::Deny) => Some(Trouble::Denied),
+        Some(Effect::Throttle) => Some(Trouble::Throttled),
+        Some(Effect::Unavailable) => Some(Trouble::Unavailable),
+        Some(Effect::Internal) => Some(Trouble::Internal),
+        Some(Effect::Expired) => Some(Trouble::Unsigned(sigv4::Unsigned::Expired)),
+        None => None,
+    };
+    let result = match (signed, trouble) {
+        (Err(unsigned), _) => Err(service
+            .wire
+            .error(Trouble::Unsigned(unsigned), &operation_name, None)),
+        (Ok(signed), Some(trouble)) => {
+            Err(service
+                .wire
+                .error(trouble, &operation_name, Some(&signed.identity)))
+        }
+        (Ok(signed), None) => {
+            let request = Request {
+                operation: &operation,
+                caller: &signed.identity,
+                place: Place { account, region },
+                input: &input,
+                stream_base: &incoming.stream_base,
+            };
+            (service.call)(world, &request).unwrap_or_else(|| Err(service.wire.unknown_operation(&operation)))
+        }
+    };
+    let response = match &result {
+        Ok(body) => service.wire.answer(&operation, body, &request_id),
+        Err(error) => service.wire.refuse(error, &request_id),
+    };
+    finish(
+        response.status().as_u16(),
+        result.err().map(|error| error.code.into_owned()),
+    );
+    Reply::Answer(response)
+}
+
+type Recognised = (&'static Service, String, Result<Input, ApiError>);
+
+/// Which service and operation a request is for: by `X-Amz-Target`, else by the form's `Action` and `Version`.
+fn recognise(incoming: &Incoming) -> Option<Recognised> {
+    let target = incoming.header("x-amz-target");
+    if let Some((prefix, operation)) = target.rsplit_once('.') {
+        let service = SERVICES.iter().find(|service| service.wire.is_target(prefix))?;
+        let body: &[u8] = if incoming.body.is_empty() {
+            b"{}"
+        } else {
+            &incoming.body
+        };
+        let input = serde_json::from_slice::<Value>(body)
+            .ok()
+            .filter(Value::is_object)
+            .map(Input::Json)
+            .ok_or_else(|| ApiError::new("SerializationException", "The request is no JSON object."));
+        return Some((service, operation.to_owned(), input));
+    }
+    let mut fields: Vec<(String, String)> = form_urlencoded::parse(&incoming.body).into_owned().collect();
+    if let Some(query) = incoming.uri.query() {
+        fields.extend(form_urlencoded::parse(query.as_bytes()).into_owned());
+    }
+    let field = |name: &str| {
+        let found = fields.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.clone())
+    };
+    let (action, version) = (field("Action")?, field("Version")?);
+    let service = SERVICES
+        .iter()
+        .find(|service| service.wire.is_version(&version))?;
+    fields.retain(|(name, _)| name != "Action" && name != "Version");
+    Some((service, action, Ok(Input::Form(fields))))
+}

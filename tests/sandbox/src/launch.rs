@@ -1,0 +1,174 @@
+//! For newcomers: ssmx, built if need be, run in a sandbox with a config that is ready.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+
+use anyhow::{Context as _, ensure};
+use tokio::process::{Child, Command};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::{Options, Sandbox, Scenario};
+
+/// The config that ssmx is given.
+const CONFIG: &str = r#"# Made for the sandbox; it is gone when the command ends.
+schema = 1
+
+[defaults]
+profile = "prod"
+region = "eu-west-2"
+
+[profiles.prod]
+account = "111122223333"
+
+[targets.prod-web]
+profile = "prod"
+name = "prod-web"
+
+[targets.prod-bastion]
+profile = "prod"
+name = "prod-bastion"
+
+[aliases]
+pw = "prod-web"
+
+[presets.prod-db]
+target = "prod-bastion"
+host = "db.internal"
+port = 5432
+local = 15432
+"#;
+
+/// What ssmx keeps of the caller's environment; all else could lead it out of the sandbox.
+const KEPT: &[&str] = &[
+    "COLORTERM",
+    "COLUMNS",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "LINES",
+    "NO_COLOR",
+    "PATH",
+    "RUST_BACKTRACE",
+    "SSMX_LOG",
+    "SSMX_TRANSPORT",
+    "TERM",
+    "TMPDIR",
+    "TZ",
+    "USER",
+];
+
+/// Runs `ssmx WORDS…` in a sandbox, with this process's terminal, and gives its exit status.
+///
+/// # Errors
+/// When ssmx cannot be built or started, or the sandbox not.
+pub async fn run(scenario: Scenario, words: &[OsString]) -> anyhow::Result<u8> {
+    let ssmx = find_or_build().await?;
+    let sandbox =
+        tokio::task::spawn_blocking(move || Sandbox::start_blocking(scenario, &Options::default())).await??;
+    let mut command = Command::new(&ssmx);
+    command.args(words).env_clear().kill_on_drop(true);
+    for name in KEPT {
+        if let Some(value) = std::env::var_os(name) {
+            command.env(name, value);
+        }
+    }
+    command.envs(sandbox.env()).envs(home(&sandbox)?);
+    let child = command
+        .spawn()
+        .with_context(|| format!("cannot start `{}`", ssmx.display()))?;
+    let status = wait(child).await?;
+    // The sandbox's end waits for its threads.
+    tokio::task::spawn_blocking(move || drop(sandbox)).await?;
+    Ok(code(status))
+}
+
+/// A home directory with a config, and the variables that lead to it.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn home(sandbox: &Sandbox) -> anyhow::Result<Vec<(String, String)>> {
+    let home = sandbox.dir().join("home");
+    let config = home.join(".config/ssmx/config.toml");
+    fs::create_dir_all(home.join(".config/ssmx"))?;
+    fs::write(&config, CONFIG)?;
+    let text = |path: &Path| path.display().to_string();
+    Ok(vec![
+        ("HOME".to_owned(), text(&home)),
+        ("SSMX_CONFIG".to_owned(), text(&config)),
+    ])
+}
+
+/// The program beside this one; where cargo runs us, built first, so that it is never an old one.
+async fn find_or_build() -> anyhow::Result<PathBuf> {
+    let here = std::env::current_exe()?;
+    let dir = here.parent().context("this program has no directory")?;
+    let ssmx = dir.join(format!("ssmx{}", std::env::consts::EXE_SUFFIX));
+    if let Some(cargo) = std::env::var_os("CARGO") {
+        // Both packages, as cargo unites the features of what it builds at once: for ssmx alone they would
+        // be others, and the AWS SDK would be compiled a second time.
+        let mut build = Command::new(cargo);
+        build.args([
+            "build",
+            "--quiet",
+            "-p",
+            "ssmx",
+            "-p",
+            "ssmx-sandbox",
+            "--bins",
+            "--manifest-path",
+        ]);
+        build.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.toml"));
+        if dir.file_name().is_some_and(|name| name == "release") {
+            build.arg("--release");
+        }
+        if let Some(target) = dir.parent() {
+            build.arg("--target-dir").arg(target);
+        }
+        let status = build.status().await.context("cannot run cargo")?;
+        ensure!(status.success(), "ssmx could not be built");
+    }
+    ensure!(
+        ssmx.exists(),
+        "there is no `{}`: build it with `cargo build -p ssmx`",
+        ssmx.display()
+    );
+    Ok(ssmx)
+}
+
+/// Waits for ssmx. What the terminal sends to the whole group (Ctrl-C) is ssmx's to answer; a signal that is
+/// meant for us alone is handed on.
+async fn wait(mut child: Child) -> anyhow::Result<ExitStatus> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut quit = signal(SignalKind::quit())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    let pid = child
+        .id()
+        .and_then(|id| rustix::process::Pid::from_raw(i32::try_from(id).ok()?));
+    let pass_on = |signal| {
+        if let Some(pid) = pid {
+            // It may have ended this very moment.
+            let _ = rustix::process::kill_process(pid, signal);
+        }
+    };
+    loop {
+        tokio::select! {
+            status = child.wait() => return Ok(status?),
+            _ = interrupt.recv() => {}
+            _ = quit.recv() => {}
+            _ = terminate.recv() => pass_on(rustix::process::Signal::TERM),
+            _ = hangup.recv() => pass_on(rustix::process::Signal::HUP),
+        }
+    }
+}
+
+/// As a shell tells it: 128 and the signal's number for one that was killed.
+fn code(status: ExitStatus) -> u8 {
+    use std::os::unix::process::ExitStatusExt as _;
+    let code = status
+        .code()
+        .or_else(|| status.signal().map(|signal| 128 + signal));
+    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(255)
+}
