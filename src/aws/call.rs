@@ -58,7 +58,7 @@ impl Aws {
         let mut attempt = 0;
         loop {
             attempt += 1;
-            let error = match self.attempt(service, operation, request).await {
+            let error = match self.attempt_call(service, operation, request).await {
                 Ok(body) => return Ok(body),
                 Err(error) => error,
             };
@@ -70,7 +70,7 @@ impl Aws {
         }
     }
 
-    async fn attempt(
+    async fn attempt_call(
         &self,
         service: Service,
         operation: &str,
