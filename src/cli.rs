@@ -7,7 +7,7 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 
 use crate::commands::context::{Context, GlobalArgs};
 use crate::commands::error::{CommandError, Exit, Kind};
-use crate::commands::{config, version};
+use crate::commands::{config, resolve, version};
 use crate::ui::Ui;
 
 /// Shells and port forwards to EC2 instances by name, through AWS Session Manager
@@ -30,7 +30,19 @@ struct Cli {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     Config(config::Args),
+    Resolve(resolve::Args),
     Version(version::Args),
+}
+
+impl Command {
+    /// As AWS's logs will have it.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Config(_) => "config",
+            Self::Resolve(_) => "resolve",
+            Self::Version(_) => "version",
+        }
+    }
 }
 
 /// Parses the words, runs the command, says what went wrong, and gives the exit status.
@@ -40,7 +52,8 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(status) => return status,
     };
     let Cli { globals, command } = cli;
-    let ctx = Context::new(globals);
+    let name = command.as_ref().map_or("", Command::name);
+    let ctx = Context::new(globals, name);
     let result = preflight(&ctx).and_then(|()| dispatch(&ctx, command));
     match result {
         Ok(Exit(status)) => ExitCode::from(status),
@@ -82,8 +95,17 @@ fn dispatch(ctx: &Context, command: Option<Command>) -> Result<Exit, CommandErro
             Ok(Exit::SUCCESS)
         }
         Some(Command::Config(args)) => config::run(ctx, args),
+        Some(Command::Resolve(args)) => waiting(resolve::run(ctx, args)),
         Some(Command::Version(args)) => version::run(ctx, args),
     }
+}
+
+/// Runs a command that waits for AWS: on one thread, which is all that calls to an API need.
+fn waiting(command: impl Future<Output = Result<Exit, CommandError>>) -> Result<Exit, CommandError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime
+        .map_err(|error| CommandError::failed("the runtime could not be started").because(error))?
+        .block_on(command)
 }
 
 /// Says the failure. Who was interrupted dies of the interrupt, so that the calling shell sees the truth.

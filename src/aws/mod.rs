@@ -59,7 +59,7 @@ pub struct Settings {
 }
 
 /// A profile, and how strongly it was asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ProfileChoice {
     /// Named for this very thing: it beats keys in the environment, as the AWS CLI's `--profile` does.
     Explicit(String),

@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use clap::ValueEnum as _;
 
 use super::error::CommandError;
+use super::reach::Ways;
 use crate::aws::env;
 use crate::config::load::FileState;
 use crate::config::{self, Config, Flags, Loaded, Places};
@@ -118,20 +119,34 @@ pub struct GlobalArgs {
 pub struct Context {
     globals: GlobalArgs,
     ui: Ui,
+    command: &'static str,
     places: OnceLock<Places>,
     loaded: OnceLock<Loaded>,
+    ways: Ways,
 }
 
 impl Context {
-    /// Looks at the streams; nothing else is touched.
-    pub fn new(globals: GlobalArgs) -> Self {
+    /// Looks at the streams; nothing else is touched. `command` is the command at work, for AWS's logs.
+    pub fn new(globals: GlobalArgs, command: &'static str) -> Self {
         let ui = Ui::new(globals.color);
         Self {
             globals,
             ui,
+            command,
             places: OnceLock::new(),
             loaded: OnceLock::new(),
+            ways: Ways::default(),
         }
+    }
+
+    /// The command at work.
+    pub fn command(&self) -> &'static str {
+        self.command
+    }
+
+    /// The ways to AWS that were taken before.
+    pub(super) fn ways(&self) -> &Ways {
+        &self.ways
     }
 
     /// The options that all commands share.

@@ -4,4 +4,7 @@ pub mod config;
 pub mod context;
 pub mod error;
 pub mod notices;
+pub mod reach;
+pub mod resolve;
+pub mod targets;
 pub mod version;

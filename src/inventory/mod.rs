@@ -3,4 +3,5 @@
 pub mod lookup;
 pub mod node;
 pub mod query;
+pub mod renew;
 pub mod snapshot;

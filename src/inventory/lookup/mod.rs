@@ -14,8 +14,9 @@ use std::future::Future;
 use std::ops::ControlFlow;
 use std::sync::Mutex;
 
-use futures_util::future::join;
-use futures_util::stream::{self, StreamExt as _};
+use futures_util::future::{join, join3};
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use tokio::sync::mpsc;
 
 use super::node::{AgentState, InstanceState, Node};
 use super::query::Query;
@@ -25,10 +26,8 @@ use ec2::Pages;
 pub use ssm::Told;
 use ssm::{Managed, fitting, only};
 
-/// Pages of instances on their way or being completed.
-const PAGES: usize = 2;
-/// Questions to SSM under way for each of them.
-const BATCHES: usize = 8;
+/// Questions to SSM under way at once.
+const BATCHES: usize = 16;
 
 /// A filter as both services take it: a key, and values of which one must fit.
 pub type Filter = (String, Vec<String>);
@@ -178,25 +177,34 @@ pub async fn list(
     };
     let (known, hybrids): (Vec<Told>, Vec<Told>) = told.into_iter().partition(|told| !told.id.is_hybrid());
     let known: HashMap<NodeId, Told> = known.into_iter().map(|told| (told.id.clone(), told)).collect();
-    let rest = stream::unfold(pages, |mut pages| async {
-        let page = pages.next().await?;
-        Some((page, pages))
-    });
-    let complete = stream::iter([Ok(first)])
-        .chain(rest)
-        .map(|page| agents.complete(page, &known))
-        .buffered(PAGES);
-    let instances = async {
-        let mut complete = std::pin::pin!(complete);
-        while let Some(page) = complete.next().await {
-            let page = page?;
-            if !page.is_empty() && take(page).is_break() {
-                return Ok(ControlFlow::Break(()));
+    // The next page is on its way while SSM is asked about the one at hand.
+    let (sender, mut receiver) = mpsc::channel(1);
+    let fetching = async {
+        while let Some(page) = pages.next().await {
+            if sender.send(page).await.is_err() {
+                break;
             }
         }
-        Ok::<_, LookupError>(ControlFlow::Continue(()))
+        drop(sender);
     };
-    let (flow, others) = join(instances, managed.hybrids(hybrids)).await;
+    let completing = async {
+        let whole = async {
+            let mut next = Some(Ok(first));
+            while let Some(page) = next {
+                let page = agents.complete(page, &known).await?;
+                if !page.is_empty() && take(page).is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+                next = receiver.recv().await;
+            }
+            Ok::<_, LookupError>(ControlFlow::Continue(()))
+        };
+        let flow = whole.await;
+        // Nobody wants more: whoever fetches is to see it.
+        receiver.close();
+        flow
+    };
+    let ((), flow, others) = join3(fetching, completing, managed.hybrids(hybrids)).await;
     let others = match others {
         Ok(others) => fitting(&others, query),
         Err(error) => {
@@ -238,7 +246,11 @@ enum Service {
 /// with the caller is wrong for both, and a throttled EC2 would make instances vanish.
 fn is_half(error: &ServiceError, service: Service) -> bool {
     match error.kind {
-        ErrorKind::Credentials | ErrorKind::Expired | ErrorKind::Region => false,
+        ErrorKind::Credentials
+        | ErrorKind::Expired
+        | ErrorKind::LoginNeeded
+        | ErrorKind::Cancelled
+        | ErrorKind::Region => false,
         ErrorKind::Throttled => service == Service::Ssm,
         _ => true,
     }
@@ -275,12 +287,15 @@ impl<'a, S: Source> Agents<'a, S> {
                 .filter(|node| may_be_up(node) && !known.contains_key(&node.id))
                 .map(|node| node.id.clone())
                 .collect();
-            let batches = open.chunks(ssm::BATCH).map(|ids| self.batch(ids));
-            let mut batches = stream::iter(batches).buffer_unordered(BATCHES);
-            while let Some(told) = batches.next().await {
-                match told {
-                    Ok(told) => answers.extend(told.into_iter().map(|told| (told.id.clone(), told))),
-                    Err(error) => self.is_lost(error)?,
+            let mut batches = open.chunks(ssm::BATCH);
+            let mut under_way = FuturesUnordered::new();
+            loop {
+                let free = BATCHES - under_way.len();
+                under_way.extend(batches.by_ref().take(free).map(|ids| self.batch(ids)));
+                match under_way.next().await {
+                    Some(Ok(told)) => answers.extend(told.into_iter().map(|told| (told.id.clone(), told))),
+                    Some(Err(error)) => self.is_lost(error)?,
+                    None => break,
                 }
             }
         }

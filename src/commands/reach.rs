@@ -1,0 +1,76 @@
+//! AWS for commands: one way for each profile and region, made on first use.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::OnceCell;
+
+use super::context::Context;
+use super::error::CommandError;
+use crate::aws::profiles::Profiles;
+use crate::aws::{Aws, ProfileChoice, Settings};
+use crate::ids::Region;
+use crate::inventory::snapshot::Snapshots;
+
+/// The ways to AWS that were taken before.
+#[derive(Default)]
+pub struct Ways {
+    profiles: OnceCell<Profiles>,
+    taken: Mutex<HashMap<Way, Arc<Aws>>>,
+}
+
+/// A profile and a region, as they were asked for.
+type Way = (Option<ProfileChoice>, Option<Region>);
+
+impl Context {
+    /// AWS's profiles, read once.
+    ///
+    /// # Errors
+    /// When AWS's files cannot be read.
+    pub async fn profiles(&self) -> Result<&Profiles, CommandError> {
+        let profiles = self.ways().profiles.get_or_try_init(Profiles::load).await;
+        profiles.map_err(|error| CommandError::aws("cannot read AWS's profiles", &error))
+    }
+
+    /// AWS by a profile in a region; the same one for the same words.
+    ///
+    /// # Errors
+    /// When the profile or its credentials cannot be used.
+    pub async fn aws(
+        &self,
+        profile: Option<ProfileChoice>,
+        region: Option<Region>,
+    ) -> Result<Arc<Aws>, CommandError> {
+        let way = (profile, region);
+        let taken = || self.ways().taken.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(aws) = taken().get(&way) {
+            return Ok(Arc::clone(aws));
+        }
+        let settings = Settings {
+            profile: way.0.clone(),
+            region: way.1.clone(),
+            endpoint_url: self.globals().endpoint_url.clone(),
+            ca_bundle: self.globals().ca_bundle.clone(),
+            command: self.command().to_owned(),
+            cache: self.places().cache.clone(),
+            ..Settings::default()
+        };
+        let loaded = Aws::load(settings).await.map(Arc::new);
+        let aws = loaded.map_err(|error| {
+            let by = way.0.as_ref().map_or_else(
+                || "AWS cannot be reached with the ambient credentials".to_owned(),
+                |choice| format!("AWS cannot be reached by profile `{}`", choice.name()),
+            );
+            CommandError::aws(by, &error)
+        })?;
+        taken().insert(way, Arc::clone(&aws));
+        Ok(aws)
+    }
+
+    /// The snapshots of this user; where there is no home, below a directory that does not exist.
+    pub fn snapshots(&self) -> Snapshots {
+        let nowhere = Path::new("/nonexistent");
+        Snapshots::new(self.places().cache.as_deref().unwrap_or(nowhere))
+    }
+}

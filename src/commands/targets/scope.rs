@@ -1,0 +1,272 @@
+//! Which profile, which region, and whether the account is the right one.
+
+use std::sync::Arc;
+
+use crate::aws::profiles::Profiles;
+use crate::aws::{Aws, ProfileChoice, env};
+use crate::commands::context::Context;
+use crate::commands::error::{CommandError, Kind};
+use crate::config::Config;
+use crate::ids::{AccountId, Region, Scope};
+use crate::resolve::NamedTarget;
+
+/// A scope that is reached.
+#[derive(Clone)]
+pub struct Reached {
+    /// The way there.
+    pub aws: Arc<Aws>,
+    /// Where that is.
+    pub scope: Scope,
+}
+
+/// Reaches the scope of the flags, variables and config alone: what `ls` lists.
+///
+/// # Errors
+/// As for [`reach`].
+pub async fn here(ctx: &Context) -> Result<Reached, CommandError> {
+    reach(ctx, None, None).await
+}
+
+/// Reaches the scope of a target. `profile` is that of `PROFILE/NAME`.
+///
+/// # Errors
+/// When the profile does not exist or has no usable credentials, when there is no region, and when the account
+/// is another than the config pins.
+pub async fn reach(
+    ctx: &Context,
+    profile: Option<&str>,
+    target: Option<&NamedTarget>,
+) -> Result<Reached, CommandError> {
+    let config = ctx.config()?;
+    let flag = ctx.globals().profile.as_deref();
+    if let (Some(flag), Some(typed)) = (flag, profile)
+        && flag != typed
+    {
+        return Err(CommandError::usage(format!(
+            "the profile is named twice: `--profile {flag}` and `{typed}/…`"
+        )));
+    }
+    let choices = Choices {
+        ctx,
+        config,
+        asked: profile.or(flag),
+        target,
+    };
+    let aws = choices.aws().await?;
+    let scope = aws.scope().await.map_err(|error| {
+        CommandError::aws(
+            format!("cannot tell which account {} leads to", way(&aws)),
+            &error,
+        )
+    })?;
+    check_pins(config, target, &aws, &scope)?;
+    // A hint for completions; it can be done without.
+    if let Err(error) = ctx.snapshots().reach().remember(aws.profile(), &scope) {
+        tracing::debug!(%error, "which scope the profile reaches is not remembered");
+    }
+    Ok(Reached { aws, scope })
+}
+
+/// How the credentials are spoken of.
+pub fn way(aws: &Aws) -> String {
+    match aws.profile() {
+        Some(profile) => format!("profile `{profile}`"),
+        None => "ambient credentials".to_owned(),
+    }
+}
+
+struct Choices<'a> {
+    ctx: &'a Context,
+    config: &'a Config,
+    asked: Option<&'a str>,
+    target: Option<&'a NamedTarget>,
+}
+
+impl Choices<'_> {
+    async fn aws(&self) -> Result<Arc<Aws>, CommandError> {
+        let profiles = self.ctx.profiles().await?;
+        if let Some(asked) = self.asked {
+            return self
+                .by(
+                    profiles,
+                    Some(ProfileChoice::Explicit(asked.to_owned())),
+                    Rank::Named,
+                )
+                .await;
+        }
+        let (ambient, rank) = self.ambient();
+        let Some(target) = self.target else {
+            return self.by(profiles, ambient, rank).await;
+        };
+        let pin = target.account.as_ref().or_else(|| {
+            let profile = target.profile.as_ref()?;
+            self.config.profiles.get(profile)?.account.as_ref()
+        });
+        // Keys in the environment that lead to the right account are used as they are.
+        if let Some(pin) = pin
+            && env::has_keys()
+            && let Ok(aws) = self.by(profiles, None, Rank::Default).await
+            && aws.scope().await.is_ok_and(|scope| scope.account == *pin)
+        {
+            return Ok(aws);
+        }
+        if let Some(profile) = &target.profile {
+            return self
+                .by(
+                    profiles,
+                    Some(ProfileChoice::Explicit(profile.clone())),
+                    Rank::Named,
+                )
+                .await;
+        }
+        let Some(pin) = pin else {
+            return self.by(profiles, ambient, rank).await;
+        };
+        match self.leading_to(profiles, pin, ambient.as_ref())? {
+            Some(profile) => {
+                self.by(profiles, Some(ProfileChoice::Explicit(profile)), Rank::Named)
+                    .await
+            }
+            None => self.by(profiles, ambient, rank).await,
+        }
+    }
+
+    /// What holds where nothing more particular is said.
+    fn ambient(&self) -> (Option<ProfileChoice>, Rank) {
+        if let Some(profile) = crate::config::env::lookup("SSMX_PROFILE") {
+            return (Some(ProfileChoice::Explicit(profile)), Rank::Named);
+        }
+        if let Some(profile) = env::profile() {
+            return (Some(ProfileChoice::Ambient(profile)), Rank::Named);
+        }
+        let default = self.config.defaults.profile.clone();
+        (default.map(ProfileChoice::Ambient), Rank::Default)
+    }
+
+    /// The profile that leads to an account, by what config and AWS's files tell.
+    fn leading_to(
+        &self,
+        profiles: &Profiles,
+        account: &AccountId,
+        ambient: Option<&ProfileChoice>,
+    ) -> Result<Option<String>, CommandError> {
+        let told = |name: &str| {
+            let pinned = self
+                .config
+                .profiles
+                .get(name)
+                .and_then(|section| section.account.as_ref());
+            pinned == Some(account) || profiles.account(name) == Some(account.as_str())
+        };
+        let names: Vec<&str> = profiles.names().into_iter().filter(|name| told(name)).collect();
+        let usual = ambient.map_or("default", ProfileChoice::name);
+        match names.as_slice() {
+            // The account of the usual profile may simply not be told; it is checked before a session.
+            [] => Ok(None),
+            [one] => Ok(Some((*one).to_owned())),
+            several if several.contains(&usual) => Ok(Some(usual.to_owned())),
+            several => Err(CommandError::usage(format!(
+                "several profiles lead to account {account}: {}",
+                several.join(", ")
+            ))
+            .hint("choose one with `--profile NAME` or `NAME/TARGET`")),
+        }
+    }
+
+    async fn by(
+        &self,
+        profiles: &Profiles,
+        choice: Option<ProfileChoice>,
+        rank: Rank,
+    ) -> Result<Arc<Aws>, CommandError> {
+        let region = self.region(profiles, choice.as_ref(), rank)?;
+        self.ctx.aws(choice, region).await
+    }
+
+    /// The region; `None` leaves it to AWS's own defaults.
+    fn region(
+        &self,
+        profiles: &Profiles,
+        choice: Option<&ProfileChoice>,
+        rank: Rank,
+    ) -> Result<Option<Region>, CommandError> {
+        let parse = |text: &str, from: &str| {
+            text.parse::<Region>().map(Some).map_err(|error| {
+                CommandError::new(Kind::Credentials, format!("the region of {from} cannot be used"))
+                    .because(error)
+            })
+        };
+        if let Some(flag) = &self.ctx.globals().region {
+            return parse(flag, "`--region`");
+        }
+        if let Some(region) = self.target.and_then(|target| target.region.as_ref()) {
+            return Ok(Some(region.clone()));
+        }
+        if let Some(region) = crate::config::env::lookup("SSMX_REGION") {
+            return parse(&region, "`SSMX_REGION`");
+        }
+        if let Some(region) = env::region() {
+            return parse(&region, "the environment");
+        }
+        // A profile that was named brings its region along; one that is a default stands beside [defaults].
+        let name = choice.map_or("default", ProfileChoice::name);
+        let section = self
+            .config
+            .profiles
+            .get(name)
+            .and_then(|section| section.regions.first());
+        let default = self.config.defaults.region.as_ref();
+        let own = profiles.value(name, "region");
+        match (rank, section, default, own) {
+            (Rank::Default, _, Some(region), _)
+            | (_, Some(region), _, _)
+            | (Rank::Named, None, Some(region), None) => Ok(Some(region.clone())),
+            (_, None, _, Some(own)) => parse(own, &format!("profile `{name}`")),
+            (_, None, None, None) => Ok(None),
+        }
+    }
+}
+
+/// How a profile came to be chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rank {
+    /// Somebody named it.
+    Named,
+    /// Nobody did.
+    Default,
+}
+
+fn check_pins(
+    config: &Config,
+    target: Option<&NamedTarget>,
+    aws: &Aws,
+    scope: &Scope,
+) -> Result<(), CommandError> {
+    let profile = aws.profile();
+    let of_profile = profile.and_then(|profile| {
+        let pin = config.profiles.get(profile)?.account.as_ref()?;
+        Some((pin, format!("`[profiles.{profile}]`")))
+    });
+    let of_target = target.and_then(|target| {
+        let whose = target.account.as_ref().map(|pin| (pin, "the target".to_owned()));
+        whose.or_else(|| {
+            let profile = target.profile.as_ref()?;
+            let pin = config.profiles.get(profile)?.account.as_ref()?;
+            Some((pin, format!("the target's profile `{profile}`")))
+        })
+    });
+    for (pin, whose) in [of_profile, of_target].into_iter().flatten() {
+        if *pin != scope.account {
+            return Err(CommandError::new(
+                Kind::Credentials,
+                format!(
+                    "{} leads to account {}, and {whose} is pinned to account {pin}: nothing is started there",
+                    way(aws),
+                    scope.account
+                ),
+            )
+            .hint("use a profile of that account, or correct the pin (`account = \"…\"`) in the config"));
+        }
+    }
+    Ok(())
+}
