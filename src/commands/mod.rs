@@ -2,7 +2,10 @@
 
 pub mod config;
 pub mod context;
+pub mod describe;
 pub mod error;
+pub mod ls;
+pub mod nodes;
 pub mod notices;
 pub mod reach;
 pub mod resolve;

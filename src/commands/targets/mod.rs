@@ -12,13 +12,14 @@ use crate::aws::Aws;
 use crate::aws::session::ConnectionStatus;
 use crate::commands::context::Context;
 use crate::commands::error::{CommandError, Kind};
-use crate::config::Demands;
-use crate::ids::{NodeId, Scope};
+use crate::config::schema::Target;
+use crate::config::{Config, Demands};
+use crate::ids::{AccountId, NodeId, Scope};
 use crate::inventory::node::{AgentState, Node};
 use crate::resolve::order::{Pick, Standing, standing};
 use crate::resolve::{Via, Wanted, read};
 use crate::transport::plan::Gate;
-use names::Known;
+use names::{Known, named_target};
 pub use scope::Reached;
 use search::Search;
 
@@ -103,6 +104,22 @@ impl Resolved {
             Via::Target { target, .. } => Some(target),
             _ => None,
         }
+    }
+
+    /// Whether a named target may mean this node in this scope.
+    pub fn fits(&self, config: &Config, target: &Target) -> bool {
+        let profile = target.profile.as_deref();
+        let pin = profile.and_then(|profile| config.profiles.get(profile)?.account.as_ref());
+        let same = |account: Option<&AccountId>| account.is_none_or(|account| *account == self.scope.account);
+        let account_known = target.account.is_some() || pin.is_some();
+        same(target.account.as_ref())
+            && same(pin)
+            && (account_known || profile.is_none() || profile == self.aws.profile())
+            && target
+                .region
+                .as_ref()
+                .is_none_or(|region| *region == self.scope.region)
+            && named_target(target).query.matches(&self.node)
     }
 }
 
