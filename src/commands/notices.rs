@@ -36,6 +36,7 @@ impl Notices for Talk<'_> {
                 tracing::info!(cause, "data channel cut");
                 ui.say("reconnecting…");
             }
+            Notice::NotRecorded(why) => ui.warn(&format!("the recording broke off: {}", escape(&why))),
             Notice::StillAway(why) => ui.say(&format!("still reconnecting: {}", escape(&why))),
             Notice::Interrupting => {
                 ui.say("interrupting the remote command (Ctrl-C again: end the session)");

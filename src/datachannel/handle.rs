@@ -90,6 +90,8 @@ pub struct Channel {
 /// The receiving side. Dropping it closes the socket; it does not end the session.
 #[derive(Debug)]
 pub struct Events {
+    /// Looked at and not yet taken.
+    first: Option<Event>,
     events: mpsc::Receiver<Event>,
     task: JoinHandle<()>,
 }
@@ -122,12 +124,29 @@ pub async fn open(
     );
     let task = tokio::spawn(driver.run(socket));
     Ok(Channel {
-        events: Events { events, task },
+        events: Events {
+            first: None,
+            events,
+            task,
+        },
         writer: Writer { writes, urgent },
     })
 }
 
 impl Channel {
+    /// The next event, which stays there. Cancel-safe.
+    pub async fn peek(&mut self) -> Option<&Event> {
+        if self.events.first.is_none() {
+            self.events.first = self.events.events.recv().await;
+        }
+        self.events.first.as_ref()
+    }
+
+    /// The next event; `None` after the last. Cancel-safe.
+    pub async fn next(&mut self) -> Option<Event> {
+        self.events.next().await
+    }
+
     /// Both sides, to be used side by side.
     pub fn split(self) -> (Events, Writer) {
         (self.events, self.writer)
@@ -137,7 +156,10 @@ impl Channel {
 impl Events {
     /// The next event; `None` after the last. Cancel-safe.
     pub async fn next(&mut self) -> Option<Event> {
-        self.events.recv().await
+        match self.first.take() {
+            Some(first) => Some(first),
+            None => self.events.recv().await,
+        }
     }
 }
 

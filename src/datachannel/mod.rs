@@ -124,6 +124,12 @@ impl Options {
         ..Self::SHELL
     };
 
+    /// For a session whose kind is not known yet.
+    pub const ADOPTED: Self = Self {
+        read_ahead: 1024 * 1024,
+        ..Self::SHELL
+    };
+
     /// For the bytes of a port.
     pub const PORT: Self = Self {
         limits: Limits::PORT,

@@ -3,6 +3,7 @@
 pub mod escape;
 pub mod input;
 pub mod output;
+pub mod record;
 #[cfg(test)]
 mod tests;
 #[cfg(unix)]

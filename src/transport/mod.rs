@@ -1,5 +1,6 @@
 //! What carries a session: our own engine or AWS's plugin. Whoever starts a session here also ends it.
 
+pub mod adopt;
 pub mod command;
 pub mod command_line;
 mod native;
@@ -22,8 +23,10 @@ use crate::aws::error::ServiceError;
 use crate::aws::session::{Opening, Which};
 use crate::datachannel::{ChannelError, Refusal};
 use crate::ids::SessionId;
-use crate::terminal::{Kept, Signals};
-use plan::{Choice, End, Gate, Notice, Notices, Outcome, SessionPlan};
+use crate::terminal::record::Recorder;
+use crate::terminal::{self, Kept, Signals};
+pub use native::Signing;
+use plan::{Choice, End, Gate, Notice, Notices, Outcome, SessionPlan, Shell, Work};
 use plugin::{Call, Plugin, PluginError};
 
 /// How long ending a session may take before we leave all the same.
@@ -70,6 +73,17 @@ pub enum TransportError {
     /// The document starts no port session with one stream.
     #[error("the document does not start a port session with a single stream")]
     NotAPort,
+    /// A port of many connections, which wants a listener.
+    #[error("the session forwards a port, for which there is no listener here")]
+    NoListener,
+    /// What is to be recorded cannot be.
+    #[error("`{}` cannot be recorded to: {cause}", .file.display())]
+    Record {
+        /// The file.
+        file: std::path::PathBuf,
+        /// Why.
+        cause: std::io::Error,
+    },
     /// Nobody listens there.
     #[error("the agent could not connect to the port")]
     FarPort,
@@ -112,6 +126,8 @@ impl Carrier {
             Choice::Plugin => Some(Plugin::find().await?),
             Choice::Auto | Choice::Native => None,
         };
+        // So is a file that cannot be made.
+        let recorder = recorder(&plan.work)?;
         let opening = self.start(plan, &mut signals, notices).await?;
         notices.notice(Notice::Started(opening.session.clone()));
         match plugin {
@@ -120,7 +136,7 @@ impl Carrier {
                     .await
             }
             None => {
-                self.natively(plan, opening, &mut gate, &mut signals, notices)
+                self.natively(plan, recorder, opening, &mut gate, &mut signals, notices)
                     .await
             }
         }
@@ -152,6 +168,7 @@ impl Carrier {
     async fn natively(
         &self,
         plan: &SessionPlan,
+        recorder: Option<Recorder>,
         opening: Opening,
         gate: &mut Option<Gate>,
         signals: &mut Signals,
@@ -159,23 +176,17 @@ impl Carrier {
     ) -> Result<Outcome, TransportError> {
         let session = opening.session.clone();
         let run = native::run(
-            &self.aws,
+            self,
             opening,
-            &self.stream_endpoints,
             plan,
+            recorder,
             gate,
             signals,
             notices,
         );
         // A bug in us must not leave a session behind.
         let result = AssertUnwindSafe(run).catch_unwind().await;
-        let is_over = matches!(
-            result,
-            Ok(Ok(native::Finish {
-                end: End::Remote(_) | End::TimedOut,
-                ..
-            }))
-        );
+        let is_over = matches!(&result, Ok(result) if is_over(result));
         if !is_over {
             self.end(&session, signals, notices).await;
         }
@@ -302,6 +313,32 @@ impl Carrier {
         };
         notices.notice(Notice::NotEnded(session.clone(), trouble));
     }
+}
+
+fn recorder(work: &Work) -> Result<Option<Recorder>, TransportError> {
+    let Work::Shell(Shell {
+        record: Some(recording),
+        ..
+    }) = work
+    else {
+        return Ok(None);
+    };
+    let recorder = Recorder::create(recording, terminal::size());
+    recorder.map(Some).map_err(|cause| TransportError::Record {
+        file: recording.file.clone(),
+        cause,
+    })
+}
+
+/// Whether the far end has ended the session, so that nobody has to.
+fn is_over(result: &Result<native::Finish, TransportError>) -> bool {
+    matches!(
+        result,
+        Ok(native::Finish {
+            end: End::Remote(_) | End::TimedOut,
+            ..
+        })
+    )
 }
 
 fn outcome(session: SessionId, end: End) -> Outcome {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::aws::session::SessionRequest;
 use crate::datachannel::BoxFuture;
 use crate::ids::SessionId;
+use crate::terminal::record::Recording;
 use crate::transport::command::Reading;
 
 /// One session, wished.
@@ -20,12 +21,7 @@ pub struct SessionPlan {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Work {
     /// The terminal is the remote's.
-    Shell {
-        /// The character that begins `~.`, if any.
-        escape: Option<u8>,
-        /// Where the shell is one command whose status comes back in its output: how to read that.
-        reading: Option<Reading>,
-    },
+    Shell(Shell),
     /// A command without a terminal: its output to stdout and stderr, its status to [`Outcome::status`].
     Command(Reading),
     /// A port's bytes on stdin and stdout.
@@ -35,10 +31,40 @@ pub enum Work {
     },
 }
 
+/// How a terminal is joined to a session.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Shell {
+    /// The character that begins `~.`, if any.
+    pub escape: Option<u8>,
+    /// Where the shell is one command whose status comes back in its output: how to read that.
+    pub reading: Option<Reading>,
+    /// What is recorded of it.
+    pub record: Option<Recording>,
+    /// Whom signals of the keyboard mean.
+    pub interrupts: Interrupts,
+}
+
+/// Whom SIGINT, SIGQUIT and SIGTSTP mean. In a raw terminal keys make none; they come from elsewhere then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Interrupts {
+    /// This process.
+    #[default]
+    Us,
+    /// The remote, as the key that makes the signal.
+    Remote,
+}
+
 impl Work {
     /// Whether the plugin does it as well as our own engine: it puts words of its own on stdout.
     pub fn is_for_plugin(&self) -> bool {
-        matches!(self, Self::Shell { reading: None, .. })
+        matches!(
+            self,
+            Self::Shell(Shell {
+                reading: None,
+                record: None,
+                ..
+            })
+        )
     }
 }
 
@@ -85,6 +111,8 @@ pub enum Notice {
     CustomerMessage(String),
     /// `~?` was typed.
     EscapeHelp,
+    /// The recording broke off; the session goes on.
+    NotRecorded(String),
     /// The remote command was sent a signal; another Ctrl-C ends the session.
     Interrupting,
     /// The native session was ended and another one started through the plugin.

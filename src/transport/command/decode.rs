@@ -159,8 +159,7 @@ mod tests {
         let prefix = mark.prefix();
         let reading = Reading {
             mark: Some(mark),
-            carriage: Carriage::Plain,
-            timeout: None,
+            ..Reading::default()
         };
         (Decoder::new(&reading), prefix)
     }
@@ -184,9 +183,8 @@ mod tests {
     #[test]
     fn what_is_no_base64_is_said() {
         let mut decoder = Decoder::new(&Reading {
-            mark: None,
             carriage: Carriage::Base64,
-            timeout: None,
+            ..Reading::default()
         });
         assert!(decoder.push(b"sh: base64: not found\n").is_err() || decoder.finish().is_err());
     }
@@ -212,7 +210,7 @@ mod tests {
         fn base64_is_undone_wherever_the_cuts_are(
             bytes in proptest::collection::vec(any::<u8>(), 0..300), cut in 1..40_usize,
         ) {
-            let mut decoder = Decoder::new(&Reading { mark: None, carriage: Carriage::Base64, timeout: None });
+            let mut decoder = Decoder::new(&Reading { carriage: Carriage::Base64, ..Reading::default() });
             let text = STANDARD.encode(&bytes).into_bytes();
             let lines: Vec<u8> = text.chunks(76).flat_map(|line| [line, b"\n"].concat()).collect();
             let mut read = Vec::new();

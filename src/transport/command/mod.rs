@@ -51,20 +51,33 @@ impl Default for Mark {
 }
 
 /// How the output of a command is to be read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reading {
     /// The status stands in the output, behind this mark; else it comes apart.
     pub mark: Option<Mark>,
     /// How the bytes were carried.
     pub carriage: Carriage,
+    /// Where they go.
+    pub streams: Streams,
     /// The command is given up after so long.
     pub timeout: Option<Duration>,
 }
 
+/// Where the two streams of a command go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Streams {
+    /// To stdout and stderr.
+    #[default]
+    Apart,
+    /// To stdout both, and the agent's text about the status too.
+    AsThePlugin,
+}
+
 /// How bytes come through the agent, which filters what is no UTF-8.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Carriage {
     /// As they are.
+    #[default]
     Plain,
     /// In base64.
     Base64,

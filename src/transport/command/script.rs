@@ -48,7 +48,7 @@ pub fn script(wanted: Wanted<'_>) -> Option<Script> {
         reading: Reading {
             mark,
             carriage: wanted.carriage,
-            timeout: None,
+            ..Reading::default()
         },
     })
 }

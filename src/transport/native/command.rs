@@ -11,7 +11,7 @@ use crate::datachannel::{Channel, Event, SessionType};
 use crate::terminal::output::{Output, Standard};
 use crate::terminal::{self, Heard, Signals};
 use crate::transport::TransportError;
-use crate::transport::command::{Decoder, Reading};
+use crate::transport::command::{Decoder, Reading, Streams as ToWhere};
 use crate::transport::plan::{End, Notice, Notices};
 
 /// After the status nothing but the session's end follows; an agent that does not manage that is not waited
@@ -42,6 +42,12 @@ impl Streams {
             err: Decoder::for_stderr(reading),
             waiting: Vec::new(),
         })
+    }
+
+    /// As the plugin shows it: in the words of the agent, where it comes.
+    fn show_status(&mut self, code: i32) {
+        self.waiting
+            .push((Standard::Output, format!("EXIT_CODE: {code}").into()));
     }
 
     fn take(&mut self, to: Standard, bytes: &[u8]) -> Result<(), TransportError> {
@@ -150,9 +156,18 @@ async fn carry(
         tokio::select! {
             came = events.next(), if streams.waiting.is_empty() => match watch.hear(came)? {
                 Came::Event(Event::Output(bytes)) => streams.take(Standard::Output, &bytes)?,
-                Came::Event(Event::ErrorOutput(bytes)) => streams.take(Standard::Error, &bytes)?,
+                Came::Event(Event::ErrorOutput(bytes)) => {
+                    let to = match reading.streams {
+                        ToWhere::Apart => Standard::Error,
+                        ToWhere::AsThePlugin => Standard::Output,
+                    };
+                    streams.take(to, &bytes)?;
+                }
                 Came::Event(Event::ExitCode(code)) => {
                     *status = Some(code);
+                    if reading.streams == ToWhere::AsThePlugin {
+                        streams.show_status(code);
+                    }
                     abandon = Instant::now() + AFTER_STATUS;
                 }
                 Came::Event(Event::Ready { session_type, .. }) => {

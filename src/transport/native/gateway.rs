@@ -11,8 +11,20 @@ use crate::datachannel::{
 use crate::ids::SessionId;
 use crate::transport::stream_url;
 
+/// Whether requests are signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signing {
+    /// They are; without credentials there is no session.
+    Always,
+    /// They are, where there are credentials.
+    IfPossible,
+    /// They are not: there are no credentials.
+    Never,
+}
+
 pub(super) struct AwsGateway {
     aws: Arc<Aws>,
+    signing: Signing,
     session: SessionId,
     /// As StartSession was given it; part of the encryption context.
     target: String,
@@ -23,6 +35,7 @@ impl AwsGateway {
     pub(super) fn new(aws: Arc<Aws>, session: SessionId, target: String, allowed: Vec<String>) -> Self {
         Self {
             aws,
+            signing: Signing::Always,
             session,
             target,
             allowed,
@@ -30,13 +43,40 @@ impl AwsGateway {
     }
 }
 
+impl AwsGateway {
+    pub(super) fn signing(self, signing: Signing) -> Self {
+        Self { signing, ..self }
+    }
+
+    fn credentials(&self) -> Result<(), GatewayError> {
+        match self.signing {
+            Signing::Always | Signing::IfPossible => Ok(()),
+            Signing::Never => Err(GatewayError {
+                message: "there are no credentials to ask AWS with".to_owned(),
+                lasting: Lasting::Final,
+            }),
+        }
+    }
+}
+
 impl Gateway for AwsGateway {
     fn sign<'a>(&'a self, url: &'a str) -> BoxFuture<'a, Result<Headers, GatewayError>> {
-        Box::pin(async move { self.aws.sign_upgrade(url).await.map_err(|error| trouble(&error)) })
+        Box::pin(async move {
+            match (self.signing, self.aws.sign_upgrade(url).await) {
+                (_, Ok(headers)) if self.signing != Signing::Never => Ok(headers),
+                (Signing::Always, Err(error)) => Err(trouble(&error)),
+                (_, signed) => {
+                    // So does the plugin: the gateway may take it.
+                    tracing::warn!(error = ?signed.err(), "the data channel opens unsigned");
+                    Ok(Headers::new())
+                }
+            }
+        })
     }
 
     fn resume(&self) -> BoxFuture<'_, Result<Resumption, GatewayError>> {
         Box::pin(async {
+            self.credentials()?;
             match self
                 .aws
                 .resume_session(&self.session)
@@ -63,6 +103,7 @@ impl Gateway for AwsGateway {
 
     fn data_key<'a>(&'a self, wish: &'a KeyWish) -> BoxFuture<'a, Result<DataKey, GatewayError>> {
         Box::pin(async move {
+            self.credentials()?;
             let context = wish.context(self.session.as_str(), &self.target);
             let key = self
                 .aws

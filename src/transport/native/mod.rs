@@ -8,13 +8,18 @@ mod stdio;
 
 use std::sync::Arc;
 
-use super::plan::{End, Gate, Notice, Notices, SessionPlan, Work};
-use super::{TransportError, stream_url};
-use crate::aws::Aws;
+use std::time::Duration;
+
+use super::adopt::Adopter;
+use super::command::{Reading, Streams};
+use super::plan::{End, Gate, Interrupts, Notice, Notices, SessionPlan, Shell, Work};
+use super::{Carrier, TransportError, stream_url};
 use crate::aws::session::Opening;
-use crate::datachannel::{self, Event, Options, Refusal};
+use crate::datachannel::{self, Event, Options, PortMode, Refusal, SessionType};
 use crate::terminal::Signals;
+use crate::terminal::record::Recorder;
 use gateway::AwsGateway;
+pub use gateway::Signing;
 
 /// How a session came out, and with which status.
 #[derive(Debug)]
@@ -23,22 +28,29 @@ pub(super) struct Finish {
     pub(super) status: Option<i32>,
 }
 
+impl Finish {
+    fn without_status(end: End) -> Self {
+        Self { end, status: None }
+    }
+}
+
 /// Carries a started session to its end. The caller ends it with AWS where this does not say that it is over.
 pub(super) async fn run(
-    aws: &Arc<Aws>,
+    carrier: &Carrier,
     opening: Opening,
-    allowed: &[String],
     plan: &SessionPlan,
+    recorder: Option<Recorder>,
     gate: &mut Option<Gate>,
     signals: &mut Signals,
     notices: &dyn Notices,
 ) -> Result<Finish, TransportError> {
+    let (aws, allowed) = (&carrier.aws, &carrier.stream_endpoints);
     stream_url::check(opening.stream_url.expose(), aws.region(), allowed)?;
     let gateway = Arc::new(AwsGateway::new(
         Arc::clone(aws),
         opening.session.clone(),
         plan.request.target.to_string(),
-        allowed.to_vec(),
+        allowed.clone(),
     ));
     let opening = datachannel::Opening {
         session: opening.session,
@@ -46,40 +58,115 @@ pub(super) async fn run(
         token: opening.token,
     };
     let options = match &plan.work {
-        Work::Shell { .. } => Options::SHELL,
+        Work::Shell(_) => Options::SHELL,
         Work::Command(_) => Options::COMMAND,
         Work::Stdio { .. } => Options::PORT,
     };
     let opened = datachannel::open(opening, gateway, aws.dialer(), options);
     let channel = tokio::select! {
         channel = opened => channel?,
-        signal = signals.ended() => return Ok(Finish { end: End::Signal(signal), status: None }),
+        signal = signals.ended() => return Ok(Finish::without_status(End::Signal(signal))),
     };
     match &plan.work {
-        Work::Shell { escape, reading } => {
-            shell::run(channel, *escape, reading.as_ref(), gate, signals, notices).await
-        }
+        Work::Shell(shell) => shell::run(channel, shell, recorder, gate, signals, notices).await,
         work => {
             // Nobody watches what these do, so nothing is done before the look-up agrees.
             if let Some(gate) = gate {
                 let agreed = tokio::select! {
                     agreed = gate => agreed,
-                    signal = signals.ended() => return Ok(Finish { end: End::Signal(signal), status: None }),
+                    signal = signals.ended() => return Ok(Finish::without_status(End::Signal(signal))),
                 };
                 if let Err(why) = agreed {
-                    return Ok(Finish {
-                        end: End::GateRefused(why),
-                        status: None,
-                    });
+                    return Ok(Finish::without_status(End::GateRefused(why)));
                 }
             }
             match work {
                 Work::Command(reading) => command::run(channel, reading, signals, notices).await,
                 Work::Stdio { linger } => stdio::run(channel, *linger, signals, notices).await,
-                Work::Shell { .. } => Err(TransportError::Ended),
+                Work::Shell(_) => Err(TransportError::Ended),
             }
         }
     }
+}
+
+/// How long an adopted port waits for a silent far side after the end of stdin.
+const LINGER: Duration = Duration::from_secs(15);
+
+/// Carries a session that somebody else has started, by what the agent says of its kind.
+pub(super) async fn adopt(
+    adopter: &Adopter,
+    opening: Opening,
+    signals: &mut Signals,
+    notices: &dyn Notices,
+) -> Result<Finish, TransportError> {
+    let gateway = AwsGateway::new(
+        Arc::clone(&adopter.aws),
+        opening.session.clone(),
+        adopter.target.clone(),
+        adopter.stream_endpoints.clone(),
+    );
+    let gateway = Arc::new(gateway.signing(adopter.signing));
+    let opening = datachannel::Opening {
+        session: opening.session,
+        url: opening.stream_url,
+        token: opening.token,
+    };
+    let opened = datachannel::open(opening, gateway, adopter.aws.dialer(), Options::ADOPTED);
+    let mut channel = tokio::select! {
+        channel = opened => channel?,
+        signal = signals.ended() => return Ok(Finish::without_status(End::Signal(signal))),
+    };
+    let mut watch = Watch::new(notices);
+    let kind = loop {
+        let first = tokio::select! {
+            first = channel.peek() => first,
+            signal = signals.ended() => return Ok(Finish::without_status(End::Signal(signal))),
+        };
+        if let Some(Event::Ready {
+            session_type,
+            agent_version,
+            properties,
+        }) = first
+        {
+            break match session_type {
+                SessionType::NonInteractiveCommands => Kind::Command,
+                SessionType::Port if properties.mode(*agent_version) == PortMode::Stream => Kind::Stdio,
+                SessionType::Port => return Err(TransportError::NoListener),
+                SessionType::StandardStream | SessionType::InteractiveCommands | SessionType::Other(_) => {
+                    Kind::Shell
+                }
+            };
+        }
+        let next = channel.next().await;
+        if let Came::End(end) = watch.hear(next)? {
+            return Ok(Finish::without_status(end));
+        }
+    };
+    match kind {
+        Kind::Shell => {
+            let shell = Shell {
+                escape: Some(b'~'),
+                interrupts: Interrupts::Remote,
+                ..Shell::default()
+            };
+            shell::run(channel, &shell, None, &mut None, signals, notices).await
+        }
+        Kind::Command => {
+            let reading = Reading {
+                streams: Streams::AsThePlugin,
+                ..Reading::default()
+            };
+            command::run(channel, &reading, signals, notices).await
+        }
+        Kind::Stdio => stdio::run(channel, LINGER, signals, notices).await,
+    }
+}
+
+/// What an adopted session turns out to be.
+enum Kind {
+    Shell,
+    Command,
+    Stdio,
 }
 
 /// Hears a channel's events on behalf of whatever runs on it: notices what only has to be told, and knows the

@@ -3,6 +3,8 @@
 use std::io;
 use std::time::Duration;
 
+use bytes::Bytes;
+use rustix::process::Signal;
 use tokio::time::timeout;
 
 use super::keys::{Ask, Door, Keys};
@@ -11,10 +13,11 @@ use crate::datachannel::{Channel, Event, SessionType, Writer};
 use crate::terminal::escape::Escapes;
 use crate::terminal::input::Input;
 use crate::terminal::output::Output;
+use crate::terminal::record::Recorder;
 use crate::terminal::{self, Heard, RawMode, Signals};
 use crate::transport::TransportError;
-use crate::transport::command::{Decoder, Reading};
-use crate::transport::plan::{End, Gate, Notice, Notices, Screen};
+use crate::transport::command::Decoder;
+use crate::transport::plan::{End, Gate, Interrupts, Notice, Notices, Screen, Shell};
 
 /// How long the screen may take for its last bytes where the session was given up.
 const LAST_BYTES: Duration = Duration::from_secs(1);
@@ -22,14 +25,14 @@ const LAST_BYTES: Duration = Duration::from_secs(1);
 /// Joins terminal and channel until one of them ends. A gate that has agreed is taken out of `gate`.
 pub(super) async fn run(
     channel: Channel,
-    escape: Option<u8>,
-    reading: Option<&Reading>,
+    shell: &Shell,
+    mut recorder: Option<Recorder>,
     gate: &mut Option<Gate>,
     signals: &mut Signals,
     notices: &dyn Notices,
 ) -> Result<Finish, TransportError> {
     let output = Output::start()?;
-    let mut decoder = reading.map(Decoder::new);
+    let mut decoder = shell.reading.as_ref().map(Decoder::new);
     notices.notice(Notice::Entering(if terminal::is_terminal() {
         Screen::Raw
     } else {
@@ -37,16 +40,24 @@ pub(super) async fn run(
     }));
     let raw = RawMode::enter()?;
     // `~.` is for people: a piped script may well begin a line with it.
-    let keys = Keys::new(Escapes::new(escape.filter(|_| raw.is_some())));
+    let keys = Keys::new(Escapes::new(shell.escape.filter(|_| raw.is_some())));
     let tty = Terminal {
         output: &output,
         raw: raw.as_ref(),
+        interrupts: shell.interrupts,
     };
-    let result = carry(channel, tty, keys, decoder.as_mut(), gate, signals, notices).await;
+    let sides = Sides {
+        decoder: decoder.as_mut(),
+        recorder: recorder.as_mut(),
+    };
+    let result = carry(channel, tty, keys, sides, gate, signals, notices).await;
     // The last byte first, then the terminal as it was, then whatever there is to say.
     let written = finish(output, &result, signals).await;
     drop(raw);
     notices.notice(Notice::Left);
+    if let Some(Err(error)) = recorder.map(Recorder::finish) {
+        notices.notice(Notice::NotRecorded(error.to_string()));
+    }
     let end = match (result?, written) {
         (end, Ok(())) => end,
         (end @ End::Signal(_), Err(_)) => end,
@@ -62,6 +73,40 @@ pub(super) async fn run(
 struct Terminal<'a> {
     output: &'a Output,
     raw: Option<&'a RawMode>,
+    interrupts: Interrupts,
+}
+
+/// What output passes on its way to the screen.
+struct Sides<'a> {
+    decoder: Option<&'a mut Decoder>,
+    recorder: Option<&'a mut Recorder>,
+}
+
+impl Sides<'_> {
+    fn shown(&mut self, bytes: Bytes) -> Result<Bytes, TransportError> {
+        let bytes = match &mut self.decoder {
+            Some(decoder) => decoder.push(&bytes)?,
+            None => bytes,
+        };
+        if let Some(recorder) = &mut self.recorder {
+            recorder.shown(&bytes);
+        }
+        Ok(bytes)
+    }
+
+    fn typed(&mut self, bytes: &[u8]) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.typed(bytes);
+        }
+    }
+
+    fn resize(&mut self, writer: &Writer) {
+        let size = terminal::size();
+        writer.resize(size.cols, size.rows);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.resized(size);
+        }
+    }
 }
 
 /// Why the last bytes did not reach the screen.
@@ -94,28 +139,29 @@ async fn carry(
     channel: Channel,
     terminal: Terminal<'_>,
     mut keys: Keys,
-    mut decoder: Option<&mut Decoder>,
+    mut sides: Sides<'_>,
     gate: &mut Option<Gate>,
     signals: &mut Signals,
     notices: &dyn Notices,
 ) -> Result<End, TransportError> {
-    let Terminal { output, raw } = terminal;
+    let Terminal {
+        output,
+        raw,
+        interrupts,
+    } = terminal;
     let (mut events, writer) = channel.split();
     let mut watch = Watch::new(notices);
     let mut input = Input::start()?;
     let mut unwritten = None;
-    resize(&writer);
+    sides.resize(&writer);
     loop {
         tokio::select! {
             event = events.next(), if unwritten.is_none() => match watch.hear(event)? {
                 Came::Event(Event::Output(bytes) | Event::ErrorOutput(bytes)) => {
-                    unwritten = Some(match &mut decoder {
-                        Some(decoder) => decoder.push(&bytes)?,
-                        None => bytes,
-                    });
+                    unwritten = Some(sides.shown(bytes)?).filter(|bytes| !bytes.is_empty());
                 }
                 Came::Event(Event::Ready { session_type: SessionType::Port, .. }) => return Err(TransportError::NotAShell),
-                Came::Event(Event::Reconnected { .. }) => resize(&writer),
+                Came::Event(Event::Reconnected { .. }) => sides.resize(&writer),
                 Came::Event(_) => {}
                 Came::End(end) => return Ok(end),
             },
@@ -127,6 +173,7 @@ async fn carry(
             },
             typed = input.next(), if keys.is_hungry() => match typed {
                 Ok(Some(bytes)) => {
+                    sides.typed(&bytes);
                     let door = if gate.is_some() { Door::Shut } else { Door::Open };
                     for ask in keys.take(&bytes, door) {
                         match ask {
@@ -152,23 +199,36 @@ async fn carry(
                 }
             }
             heard = signals.next() => match heard {
+                Heard::Ended(_) | Heard::Stopped if interrupts == Interrupts::Remote
+                    && let Some(key) = key_of(heard) =>
+                {
+                    writer.interrupt(Bytes::copy_from_slice(&[key]));
+                }
                 Heard::Ended(signal) => return Ok(End::Signal(signal)),
-                Heard::Resized => resize(&writer),
+                Heard::Resized => sides.resize(&writer),
                 Heard::Stopped => raw.map_or_else(terminal::stop, RawMode::suspend),
                 Heard::Continued => {
                     if let Some(raw) = raw {
                         raw.resume();
                     }
-                    resize(&writer);
+                    sides.resize(&writer);
                 }
             },
         }
     }
 }
 
-fn resize(writer: &Writer) {
-    let size = terminal::size();
-    writer.resize(size.cols, size.rows);
+/// The key that makes a signal.
+fn key_of(heard: Heard) -> Option<u8> {
+    match heard {
+        Heard::Stopped => Some(0x1a),
+        Heard::Ended(number) => match Signal::from_named_raw(number) {
+            Some(Signal::INT) => Some(0x03),
+            Some(Signal::QUIT) => Some(0x1c),
+            _ => None,
+        },
+        Heard::Resized | Heard::Continued => None,
+    }
 }
 
 async fn wait(gate: &mut Option<Gate>) -> Result<(), String> {

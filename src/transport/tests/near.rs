@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::aws::session::{ConnectionStatus, SessionRequest};
 use crate::aws::{Aws, Settings};
 use crate::transport::Carrier;
-use crate::transport::plan::{Choice, Gate, Notice, Notices, SessionPlan, Work};
+use crate::transport::plan::{Choice, Gate, Notice, Notices, SessionPlan, Shell, Work};
 
 struct Aloud;
 
@@ -26,10 +26,10 @@ async fn child(choice: Choice, gated: Gated) {
             parameters: [].into(),
             reason: None,
         },
-        work: Work::Shell {
+        work: Work::Shell(Shell {
             escape: Some(b'~'),
-            reading: None,
-        },
+            ..Shell::default()
+        }),
     };
     let asking = Arc::clone(&aws);
     // It agrees when AWS says that the node is connected; the far side lets AWS wait.
