@@ -7,7 +7,7 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 
 use crate::commands::context::{Context, GlobalArgs};
 use crate::commands::error::{CommandError, Exit, Kind};
-use crate::commands::{config, describe, ls, resolve, version};
+use crate::commands::{config, connect, describe, ls, resolve, sessions, version};
 use crate::ui::Ui;
 
 /// Shells and port forwards to EC2 instances by name, through AWS Session Manager
@@ -30,9 +30,12 @@ struct Cli {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     Config(config::Args),
+    #[command(visible_alias = "shell")]
+    Connect(connect::Args),
     Describe(describe::Args),
     Ls(ls::Args),
     Resolve(resolve::Args),
+    Sessions(sessions::Args),
     Version(version::Args),
 }
 
@@ -41,9 +44,11 @@ impl Command {
     fn name(&self) -> &'static str {
         match self {
             Self::Config(_) => "config",
+            Self::Connect(_) => "connect",
             Self::Describe(_) => "describe",
             Self::Ls(_) => "ls",
             Self::Resolve(_) => "resolve",
+            Self::Sessions(_) => "sessions",
             Self::Version(_) => "version",
         }
     }
@@ -99,9 +104,11 @@ fn dispatch(ctx: &Context, command: Option<Command>) -> Result<Exit, CommandErro
             Ok(Exit::SUCCESS)
         }
         Some(Command::Config(args)) => config::run(ctx, args),
+        Some(Command::Connect(args)) => waiting(connect::run(ctx, args)),
         Some(Command::Describe(args)) => waiting(describe::run(ctx, args)),
         Some(Command::Ls(args)) => waiting(ls::run(ctx, args)),
         Some(Command::Resolve(args)) => waiting(resolve::run(ctx, args)),
+        Some(Command::Sessions(args)) => waiting(sessions::run(ctx, args)),
         Some(Command::Version(args)) => version::run(ctx, args),
     }
 }

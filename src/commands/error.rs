@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use crate::aws::error::{ErrorKind, ServiceError};
 use crate::config::ConfigError;
+use crate::config::policy::Refusal;
 use crate::ui::Ui;
 use crate::ui::output::OutputError;
 use crate::ui::text::{escape, escape_lines};
@@ -156,6 +157,12 @@ impl From<ConfigError> for CommandError {
                 .iter()
                 .fold(Self::usage(error.to_string()), Self::because),
         }
+    }
+}
+
+impl From<Refusal> for CommandError {
+    fn from(refusal: Refusal) -> Self {
+        Self::usage(refusal.to_string())
     }
 }
 

@@ -1,6 +1,9 @@
 //! One file a command: its words (the doc comments are the help) and what it does.
 
+pub mod carry;
 pub mod config;
+pub mod connect;
+pub mod consent;
 pub mod context;
 pub mod describe;
 pub mod error;
@@ -9,5 +12,6 @@ pub mod nodes;
 pub mod notices;
 pub mod reach;
 pub mod resolve;
+pub mod sessions;
 pub mod targets;
 pub mod version;

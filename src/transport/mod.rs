@@ -175,15 +175,7 @@ impl Carrier {
         notices: &dyn Notices,
     ) -> Result<Outcome, TransportError> {
         let session = opening.session.clone();
-        let run = native::run(
-            self,
-            opening,
-            plan,
-            recorder,
-            gate,
-            signals,
-            notices,
-        );
+        let run = native::run(self, opening, plan, recorder, gate, signals, notices);
         // A bug in us must not leave a session behind.
         let result = AssertUnwindSafe(run).catch_unwind().await;
         let is_over = matches!(&result, Ok(result) if is_over(result));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::aws::session::SessionRequest;
 use crate::datachannel::BoxFuture;
 use crate::ids::SessionId;
-use crate::terminal::record::Recording;
+pub use crate::terminal::record::{Keys, Recording};
 use crate::transport::command::Reading;
 
 /// One session, wished.

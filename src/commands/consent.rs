@@ -1,0 +1,213 @@
+//! What has to be agreed before a session starts: the person's yes, a reason, the administrator's policy.
+
+use super::context::Context;
+use super::error::CommandError;
+use super::targets::Resolved;
+use crate::config::values::{Confirm, Reason, Transport};
+use crate::config::{Origin, env};
+use crate::transport::plan::Choice;
+use crate::ui::Presence;
+use crate::ui::prompt;
+use crate::ui::text::escape;
+
+/// Longer reasons are refused by StartSession.
+const LONGEST_REASON: usize = 256;
+
+/// Words that every command shares which starts a session.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct ConsentArgs {
+    /// Why, for the audit: sent with StartSession
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+
+    /// Answer the question that `confirm` asks; where it wants the name typed, give it: --yes=NAME
+    #[arg(short, long, value_name = "NAME", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    pub yes: Option<String>,
+}
+
+/// Asks what has to be asked before ssmx may do something (`open a shell on`) to a node, and gives the reason to
+/// send.
+///
+/// # Errors
+/// When the person says no, or nobody is there to ask.
+pub fn obtain(
+    ctx: &Context,
+    args: &ConsentArgs,
+    doing: &str,
+    resolved: &Resolved,
+) -> Result<Option<String>, CommandError> {
+    let subject = Subject {
+        doing,
+        id: resolved.node.id.as_str(),
+        name: resolved.node.name.as_deref(),
+        scope: resolved.scope.to_string(),
+    };
+    let given = args
+        .reason
+        .clone()
+        .or_else(|| env::lookup("SSMX_REASON"))
+        .map(|reason| reason.trim().to_owned())
+        .filter(|reason| !reason.is_empty());
+    confirm(ctx, resolved.demands.confirm, args.yes.as_deref(), &subject)?;
+    let reason = match (given, resolved.demands.reason) {
+        (Some(reason), _) => Some(reason),
+        (None, Reason::Optional) => None,
+        (None, Reason::Required) => Some(ask_reason(ctx, &subject)?),
+    };
+    match reason {
+        Some(reason) if reason.chars().count() > LONGEST_REASON => Err(CommandError::usage(format!(
+            "the reason has {} characters; AWS takes {LONGEST_REASON}",
+            reason.chars().count()
+        ))),
+        reason => Ok(reason),
+    }
+}
+
+/// What the questions are about.
+struct Subject<'a> {
+    doing: &'a str,
+    id: &'a str,
+    name: Option<&'a str>,
+    scope: String,
+}
+
+fn confirm(
+    ctx: &Context,
+    asked: Confirm,
+    yes: Option<&str>,
+    subject: &Subject<'_>,
+) -> Result<(), CommandError> {
+    let what = words(subject);
+    let names = [Some(subject.id), subject.name];
+    match (asked, yes) {
+        (Confirm::Never, _) | (Confirm::Ask, Some("")) => Ok(()),
+        (_, Some(typed)) if !typed.is_empty() => {
+            if names.contains(&Some(typed)) {
+                Ok(())
+            } else {
+                Err(CommandError::usage(format!(
+                    "`--yes={typed}` names another node than {what}"
+                )))
+            }
+        }
+        (Confirm::TypeName, _) if ctx.ui().presence() == Presence::Script => {
+            Err(nobody(subject).hint(format!(
+                "say `--yes={}` to do it without a question",
+                subject.name.unwrap_or(subject.id)
+            )))
+        }
+        (Confirm::Ask, _) if ctx.ui().presence() == Presence::Script => {
+            Err(nobody(subject).hint("say `--yes` to do it without a question"))
+        }
+        (Confirm::Ask, _) => match prompt::confirm(&format!("{} {what}?", capital(subject.doing)))? {
+            Some(true) => Ok(()),
+            Some(false) | None => Err(CommandError::interrupted()),
+        },
+        (Confirm::TypeName, _) => {
+            let name = escape(subject.name.unwrap_or(subject.id)).into_owned();
+            let typed = prompt::line(&format!(
+                "{} {what}? Type its name ({name})",
+                capital(subject.doing)
+            ))?;
+            match typed {
+                Some(typed) if typed == name || typed == subject.id => Ok(()),
+                Some(_) => Err(CommandError::usage("that is another name; nothing was started")),
+                None => Err(CommandError::interrupted()),
+            }
+        }
+    }
+}
+
+fn nobody(subject: &Subject<'_>) -> CommandError {
+    CommandError::usage(format!(
+        "the config asks for a confirmation before ssmx may {} {}, and nobody is at a terminal to give it",
+        subject.doing,
+        words(subject)
+    ))
+}
+
+fn ask_reason(ctx: &Context, subject: &Subject<'_>) -> Result<String, CommandError> {
+    let missing = || {
+        CommandError::usage(format!(
+            "the config asks for a reason before ssmx may {} {}",
+            subject.doing,
+            words(subject)
+        ))
+        .hint("give it with `--reason TEXT` or `SSMX_REASON`")
+    };
+    if ctx.ui().presence() == Presence::Script {
+        return Err(missing());
+    }
+    prompt::line("Reason (for the audit)")?.ok_or_else(missing)
+}
+
+fn words(subject: &Subject<'_>) -> String {
+    let id = escape(subject.id);
+    match subject.name {
+        Some(name) => format!("{} ({id}) in {}", escape(name), subject.scope),
+        None => format!("{id} in {}", subject.scope),
+    }
+}
+
+fn capital(words: &str) -> String {
+    let mut chars = words.chars();
+    chars
+        .next()
+        .map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
+
+/// Which transport to take: the flag, else `SSMX_TRANSPORT`, else the profile's section, else the default; within
+/// the policy.
+///
+/// # Errors
+/// When the policy does not permit it.
+pub fn transport(ctx: &Context, flag: Option<Choice>, profile: Option<&str>) -> Result<Choice, CommandError> {
+    let loaded = ctx.loaded()?;
+    let config = &loaded.config;
+    let general = config.defaults.transport;
+    // A variable or `--set` is nearer to the person than a file's section.
+    let said_now = matches!(
+        loaded.origin(&["defaults", "transport"].into()),
+        Some(Origin::Variable(_) | Origin::Flag(_))
+    );
+    let section = profile.and_then(|profile| config.profiles.get(profile)?.transport);
+    let configured = section.filter(|_| !said_now).unwrap_or(general);
+    let wanted = flag.unwrap_or(choice(configured));
+    let permit = |wanted| config.policy.permit_transport(wanted);
+    permit(match wanted {
+        Choice::Auto => Transport::Auto,
+        Choice::Native => Transport::Native,
+        Choice::Plugin => Transport::Plugin,
+    })?;
+    Ok(match wanted {
+        // What `auto` may go on to is asked about too.
+        Choice::Auto if permit(Transport::Plugin).is_err() => Choice::Native,
+        wanted => wanted,
+    })
+}
+
+fn choice(transport: Transport) -> Choice {
+    match transport {
+        Transport::Auto => Choice::Auto,
+        Transport::Native => Choice::Native,
+        Transport::Plugin => Choice::Plugin,
+    }
+}
+
+/// The transport's name as flags and config have it.
+pub fn name(choice: Choice) -> &'static str {
+    match choice {
+        Choice::Auto => "auto",
+        Choice::Native => "native",
+        Choice::Plugin => "plugin",
+    }
+}
+
+/// Checks a session document against the policy; `None` is the account's own preferences.
+///
+/// # Errors
+/// When the policy does not permit it.
+pub fn document(ctx: &Context, document: Option<&str>) -> Result<(), CommandError> {
+    let document = document.unwrap_or("SSM-SessionManagerRunShell");
+    Ok(ctx.config()?.policy.permit_document(document)?)
+}
