@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rustix::process::{Pid, Signal, getsid, kill_process, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::process::{Child, Command};
 
 use crate::gateway::{AgentFacts, Platform};
@@ -98,9 +98,29 @@ fn members(session: Pid) -> Vec<Pid> {
     let Ok(processes) = std::fs::read_dir("/proc") else {
         return Vec::new();
     };
+    let session = session.as_raw_nonzero().to_string();
     processes
         .flatten()
         .filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?))
-        .filter(|process| getsid(Some(*process)) == Ok(session))
+        .filter(|process| {
+            let path = format!("/proc/{}/stat", process.as_raw_nonzero());
+            std::fs::read_to_string(path).is_ok_and(|stat| session_in(&stat) == Some(&session))
+        })
         .collect()
+}
+
+/// The session of a process. Behind its name, which may hold anything: state, parent, group, session.
+fn session_in(stat: &str) -> Option<&str> {
+    stat.rsplit_once(')')?.1.split_whitespace().nth(3)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_s_session_is_found_behind_any_name() {
+        assert_eq!(session_in("12 (a) b) (c) S 1 2 34 5"), Some("34"));
+        assert_eq!(session_in(""), None);
+    }
 }

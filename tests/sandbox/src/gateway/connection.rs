@@ -1,7 +1,7 @@
 //! One WebSocket of a session, from the open message to its close.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -136,6 +136,7 @@ where
         opened: Instant::now(),
         messages: AtomicU64::new(0),
         bytes: AtomicU64::new(0),
+        struck: AtomicU32::new(0),
     };
     let last = tokio::select! {
         biased;
@@ -175,6 +176,19 @@ struct Passage<'a> {
     opened: Instant,
     messages: AtomicU64,
     bytes: AtomicU64,
+    /// The triggers that have struck on this connection, a bit each: none strikes twice here.
+    struck: AtomicU32,
+}
+
+/// What a trigger does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Strike {
+    Bye,
+    Cut,
+    Mute,
+    StopReading,
+    KillAgent,
+    Gibberish,
 }
 
 impl Passage<'_> {
@@ -350,32 +364,35 @@ impl Passage<'_> {
         self.strike(faults)
     }
 
-    fn is_due(&self, name: &'static str, trigger: Option<Trigger>) -> bool {
+    /// Whether it is time, and the first time on this connection, and not too often in this session.
+    fn is_due(&self, strike: Strike, trigger: Option<Trigger>) -> bool {
+        let bit = 1 << strike as u32;
         trigger.is_some_and(|trigger| {
             trigger.is_due(
                 self.messages.load(Ordering::Relaxed),
                 self.bytes.load(Ordering::Relaxed),
                 self.opened.elapsed(),
-            ) && self.session.strikes(name, &trigger)
+            ) && self.struck.fetch_or(bit, Ordering::SeqCst) & bit == 0
+                && self.session.strikes(strike, &trigger)
         })
     }
 
     fn strike(&self, faults: &Faults) -> Option<Last> {
         let orders = &self.client.orders;
-        if self.is_due("kill_agent", faults.kill_agent) {
+        if self.is_due(Strike::KillAgent, faults.kill_agent) {
             self.session.kill_agent();
         }
-        if self.is_due("mute", faults.mute) {
+        if self.is_due(Strike::Mute, faults.mute) {
             orders.muted.store(true, Ordering::SeqCst);
         }
-        if self.is_due("stop_reading", faults.stop_reading) {
+        if self.is_due(Strike::StopReading, faults.stop_reading) {
             orders.deaf.store(true, Ordering::SeqCst);
             orders.heard_deaf.notify_one();
         }
-        if self.is_due("bye", faults.bye) {
+        if self.is_due(Strike::Bye, faults.bye) {
             orders.bye.store(true, Ordering::SeqCst);
         }
-        if self.is_due("cut", faults.cut) {
+        if self.is_due(Strike::Cut, faults.cut) {
             orders.cut.notify_one();
             return Some(Last::Gone);
         }
@@ -383,7 +400,7 @@ impl Passage<'_> {
     }
 
     fn put_gibberish(&self, out: &mut Vec<u8>, faults: &Faults) {
-        if self.is_due("gibberish", faults.gibberish) {
+        if self.is_due(Strike::Gibberish, faults.gibberish) {
             frames::put(out, frames::BINARY, &[7; 200]);
             frames::put(out, frames::BINARY, b"\0");
             frames::put(out, frames::TEXT, b"{\"message\": \"Forbidden\"}");

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use ssmx::protocol::message::{Message, MessageType, PayloadType};
 
-use super::connection::{Client, Outgoing};
+use super::connection::{Client, Outgoing, Strike};
 use super::{Admission, Opening, Resumed, SessionSpec, SessionState, Status};
 use crate::agent;
 use crate::fault::{Chance, Faults, Trigger};
@@ -64,9 +64,6 @@ pub struct Observed {
     pub pings: u64,
 }
 
-/// Faults with a trigger, by name: each counts how often it struck.
-pub(super) type Struck = HashMap<&'static str, u32>;
-
 /// A session.
 pub(super) struct Session {
     spec: Arc<SessionSpec>,
@@ -94,7 +91,8 @@ struct State {
     inbox: Option<mpsc::Receiver<Bytes>>,
     agent: Option<AbortHandle>,
     last_input: Instant,
-    struck: Struck,
+    /// How often each trigger struck in this session.
+    struck: HashMap<Strike, u32>,
     refused_upgrades: u32,
 }
 
@@ -125,7 +123,7 @@ impl Session {
                 inbox: Some(inbox),
                 agent: None,
                 last_input: Instant::now(),
-                struck: Struck::new(),
+                struck: HashMap::new(),
                 refused_upgrades: 0,
             }),
             observed: Arc::default(),
@@ -187,9 +185,9 @@ impl Session {
     }
 
     /// Whether this trigger may still strike in this session; if so, it is counted as struck.
-    pub(super) fn strikes(&self, name: &'static str, trigger: &Trigger) -> bool {
+    pub(super) fn strikes(&self, strike: Strike, trigger: &Trigger) -> bool {
         let mut state = self.lock();
-        let count = state.struck.entry(name).or_default();
+        let count = state.struck.entry(strike).or_default();
         let may = *count < trigger.times();
         *count += u32::from(may);
         may

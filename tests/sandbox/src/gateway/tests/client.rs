@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use tokio::io::{DuplexStream, duplex};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::Role;
 use tokio_tungstenite::tungstenite::{Error, Message as Frame};
@@ -31,6 +31,8 @@ pub(super) struct Client {
     unacknowledged: BTreeMap<i64, Message>,
     /// Every message that was read, but acknowledgements.
     pub(super) log: Vec<Message>,
+    /// The stream data that was read, once and in order.
+    pub(super) heard: Vec<Message>,
     pub(super) closed: Option<String>,
     pub(super) acknowledges: bool,
 }
@@ -56,6 +58,7 @@ impl Client {
             next: 0,
             unacknowledged: BTreeMap::new(),
             log: Vec::new(),
+            heard: Vec::new(),
             closed: None,
             acknowledges: true,
         }
@@ -75,13 +78,17 @@ impl Client {
 
     /// The next stream data in order, acknowledged; `None` when the session or the connection is over.
     pub(super) async fn read(&mut self) -> Option<Message> {
+        let began = Instant::now();
         loop {
+            assert!(began.elapsed() < PATIENCE, "nothing in order: {:?}", self.log);
             if let Some(message) = self.early.remove(&self.expected) {
                 self.expected += 1;
+                self.heard.push(message.clone());
                 return Some(message);
             }
             // Now and then what may have been lost is sent again.
             let message = loop {
+                assert!(began.elapsed() < PATIENCE, "nothing new: {:?}", self.log);
                 match timeout(Duration::from_millis(300), self.message()).await {
                     Ok(message) => break message?,
                     Err(_) => self.send_again().await,

@@ -1,6 +1,11 @@
 //! The gateway and its agents, through a client of the tests' own.
 
 mod client;
+mod commands;
+mod encryption;
+mod faults;
+mod ports;
+mod rules;
 mod shells;
 
 use std::path::Path;

@@ -42,7 +42,9 @@ async fn control_keys_reach_the_command() {
     let gateway = Gateway::new();
     let mut client = Client::start(&gateway, session(agent, shell())).await;
     client.hear("$ ").await;
-    client.type_keys("echo start''ed; sleep 1000\r").await;
+    client
+        .type_keys("sh -c 'echo start\"\"ed; exec sleep 1000'\r")
+        .await;
     client.hear("started").await;
     client.type_keys("\x03").await;
     client.hear("$ ").await;
@@ -107,17 +109,12 @@ async fn a_terminated_session_takes_its_processes_with_it() {
     let mut client = Client::start(&gateway, session(agent, shell())).await;
     client.hear("$ ").await;
     client
-        .type_keys("sleep 1001 & sleep 1002 & echo $! $$ >pids; cat pids; sleep 1003\r")
+        .type_keys("sleep 1001 & sleep 1002 & echo $! $$ >pids; echo writ''ten; sleep 1003\r")
         .await;
-    let said = client.hear("\r\n").await + &client.hear("\r\n").await;
-    let pids = loop {
-        let pids = std::fs::read_to_string(home.path().join("pids")).unwrap_or_default();
-        if pids.ends_with('\n') {
-            break pids;
-        }
-        sleep(Duration::from_millis(5)).await;
-    };
-    assert!(gateway.terminate(&client.id, "by an administrator"), "{said}");
+    client.hear("written").await;
+    let pids = std::fs::read_to_string(home.path().join("pids")).unwrap();
+    assert!(pids.split_whitespace().all(is_running), "{pids}");
+    assert!(gateway.terminate(&client.id, "by an administrator"));
     client.rest().await;
     assert_eq!(client.closed.as_deref(), Some("by an administrator"));
     assert!(!gateway.terminate(&client.id, ""));
@@ -139,24 +136,18 @@ fn is_running(pid: &str) -> bool {
 
 #[tokio::test]
 async fn a_gateway_that_is_dropped_leaves_nothing() {
-    let (_home, agent) = node();
+    let (home, agent) = node();
     let gateway = Gateway::new();
     let mut client = Client::start(&gateway, session(agent, shell())).await;
     client.hear("$ ").await;
-    client.type_keys("echo pid:$$:\r").await;
-    let said = client.hear(":\r\n").await;
-    let pid = said
-        .rsplit("pid:")
-        .next()
-        .unwrap()
-        .split(':')
-        .next()
-        .unwrap()
-        .to_owned();
-    assert!(is_running(&pid), "{said}");
+    client.type_keys("echo $$ >pid; echo writ''ten\r").await;
+    client.hear("written").await;
+    let pid = std::fs::read_to_string(home.path().join("pid")).unwrap();
+    let pid = pid.trim();
+    assert!(is_running(pid), "{pid}");
     gateway.shutdown().await;
     let gone = async {
-        while is_running(&pid) {
+        while is_running(pid) {
             sleep(Duration::from_millis(5)).await;
         }
     };
