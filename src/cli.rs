@@ -3,12 +3,13 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 
 use crate::commands::context::{Context, GlobalArgs};
 use crate::commands::error::{CommandError, Exit, Kind};
-use crate::commands::{config, connect, describe, ls, resolve, sessions, version};
-use crate::ui::Ui;
+use crate::commands::{config, connect, describe, help, ls, resolve, sessions, version};
+use crate::ui::{Color, Ui};
 
 /// Shells and port forwards to EC2 instances by name, through AWS Session Manager
 #[derive(Debug, Parser)]
@@ -17,7 +18,7 @@ use crate::ui::Ui;
     version,
     max_term_width = 100,
     subcommand_required = false,
-    disable_help_subcommand = false
+    disable_help_subcommand = true
 )]
 struct Cli {
     #[command(flatten)]
@@ -33,6 +34,7 @@ enum Command {
     #[command(visible_alias = "shell")]
     Connect(connect::Args),
     Describe(describe::Args),
+    Help(help::Args),
     Ls(ls::Args),
     Resolve(resolve::Args),
     Sessions(sessions::Args),
@@ -46,6 +48,7 @@ impl Command {
             Self::Config(_) => "config",
             Self::Connect(_) => "connect",
             Self::Describe(_) => "describe",
+            Self::Help(_) => "help",
             Self::Ls(_) => "ls",
             Self::Resolve(_) => "resolve",
             Self::Sessions(_) => "sessions",
@@ -56,7 +59,7 @@ impl Command {
 
 /// Parses the words, runs the command, says what went wrong, and gives the exit status.
 pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match parse(words) {
+    let cli = match parse(words.into_iter().collect()) {
         Ok(cli) => cli,
         Err(status) => return status,
     };
@@ -70,12 +73,22 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
+/// Every word that there is, with its help laid out: what parsing, completion and the manual are made from.
+pub fn command() -> clap::Command {
+    help::arrange(Cli::command())
+}
+
 /// clap's own answers: help and version are data and succeed, mistakes are talk and 252.
-fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Cli, ExitCode> {
-    let parsed = Cli::command()
-        .try_get_matches_from(words)
+fn parse(words: Vec<OsString>) -> Result<Cli, ExitCode> {
+    let parsed = command()
+        .try_get_matches_from(&words)
         .and_then(|matches| Cli::from_arg_matches(&matches));
     parsed.map_err(|error| {
+        if error.kind() == ErrorKind::InvalidSubcommand
+            && let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand)
+        {
+            return no_such_command(&words, word).report(&Ui::new(Color::Auto));
+        }
         // A closed stdout is quiet here as everywhere.
         drop(error.print());
         if error.use_stderr() {
@@ -84,6 +97,21 @@ fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Cli, ExitCode> {
             ExitCode::SUCCESS
         }
     })
+}
+
+/// A word that stands where a command was expected.
+fn no_such_command(words: &[OsString], word: &str) -> CommandError {
+    let (mut command, mut path) = (command(), "ssmx".to_owned());
+    for known in words.iter().skip(1).map_while(|word| word.to_str()) {
+        if known == word {
+            break;
+        }
+        if let Some(sub) = command.find_subcommand(known) {
+            path = format!("{path} {}", sub.get_name());
+            command = sub.clone();
+        }
+    }
+    help::words::no_such_command(&command, &path, word)
 }
 
 /// Options that parse and are refused all the same.
@@ -99,13 +127,11 @@ fn preflight(ctx: &Context) -> Result<(), CommandError> {
 
 fn dispatch(ctx: &Context, command: Option<Command>) -> Result<Exit, CommandError> {
     match command {
-        None => {
-            ctx.ui().data(&Cli::command().render_help().to_string())?;
-            Ok(Exit::SUCCESS)
-        }
+        None => help::run(ctx, &help::Args::default(), self::command()),
         Some(Command::Config(args)) => config::run(ctx, args),
         Some(Command::Connect(args)) => waiting(connect::run(ctx, args)),
         Some(Command::Describe(args)) => waiting(describe::run(ctx, args)),
+        Some(Command::Help(args)) => help::run(ctx, &args, self::command()),
         Some(Command::Ls(args)) => waiting(ls::run(ctx, args)),
         Some(Command::Resolve(args)) => waiting(resolve::run(ctx, args)),
         Some(Command::Sessions(args)) => waiting(sessions::run(ctx, args)),

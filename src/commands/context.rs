@@ -37,12 +37,13 @@ pub struct GlobalArgs {
     )]
     pub region: Option<String>,
 
-    /// Print in this format
+    /// Print as table, wide, json, yaml, csv, text or name
     #[arg(
         short,
         long,
         global = true,
         value_name = "FORMAT",
+        hide_possible_values = true,
         help_heading = "Global options"
     )]
     pub output: Option<Format>,
@@ -89,6 +90,7 @@ pub struct GlobalArgs {
         global = true,
         value_name = "WHEN",
         default_value = "auto",
+        hide_possible_values = true,
         help_heading = "Global options"
     )]
     pub color: Color,
@@ -157,10 +159,17 @@ impl Context {
     /// How data is to be printed. Asked for before any work, so that a query that cannot be read costs nothing.
     ///
     /// # Errors
-    /// When `--query` is no JMESPath, or `-o name` is asked for a part of the document.
+    /// When `--query` is no JMESPath, or `-o name` is asked for a part of the document; and those of the config.
     pub fn output(&self) -> Result<Output, CommandError> {
         let globals = &self.globals;
-        let format = globals.output.unwrap_or_default();
+        let format = match globals.output {
+            Some(format) => format,
+            // Both have the same words.
+            None => {
+                let word = self.config()?.defaults.output.to_string();
+                Format::from_str(&word, false).unwrap_or_default()
+            }
+        };
         let query = globals.query.as_deref().map(|text| {
             text.parse().map_err(|cause| {
                 CommandError::usage(format!("the query `{text}` is not JMESPath"))
@@ -188,17 +197,21 @@ impl Context {
         })
     }
 
-    /// The pager, in the AWS CLI's order. Only a terminal ever meets it.
-    fn pager(&self) -> Pager {
+    /// The pager: ours, then in the AWS CLI's order. Only a terminal ever meets it.
+    pub fn pager(&self) -> Pager {
         if self.globals.no_cli_pager || self.ui.data_size().is_none() {
             return Pager::Off;
         }
-        let asked = env::aws_pager().or_else(env::general_pager);
-        Pager::by(
-            asked
-                .as_deref()
-                .unwrap_or(if cfg!(windows) { "more" } else { "less" }),
-        )
+        let ours = self
+            .config()
+            .ok()
+            .and_then(|config| config.defaults.pager.clone());
+        let asked = ours.or_else(env::aws_pager).or_else(env::general_pager);
+        match asked.as_deref() {
+            Some("none") => Pager::Off,
+            Some(asked) => Pager::by(asked),
+            None => Pager::by(if cfg!(windows) { "more" } else { "less" }),
+        }
     }
 
     /// The way out.

@@ -7,6 +7,7 @@ pub mod consent;
 pub mod context;
 pub mod describe;
 pub mod error;
+pub mod help;
 pub mod ls;
 pub mod nodes;
 pub mod notices;

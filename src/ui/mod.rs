@@ -117,6 +117,11 @@ impl Ui {
         self.presence
     }
 
+    /// Whether data may be bold and coloured.
+    pub fn styles_data(&self) -> bool {
+        self.styled_data
+    }
+
     /// Rows and columns of the terminal that stdout is; `None`: it is none.
     pub fn data_size(&self) -> Option<(usize, usize)> {
         let out = dialoguer::console::Term::stdout();

@@ -1,0 +1,282 @@
+//! What each command is typed like: its help begins with these, and so does its manual page.
+
+/// A line as it is typed, and what it does.
+pub type Example = (&'static str, &'static str);
+
+/// The examples of a command, named by its words after `ssmx`.
+pub fn of(path: &str) -> &'static [Example] {
+    EXAMPLES
+        .iter()
+        .find(|(known, _)| *known == path)
+        .map_or(&[], |(_, examples)| examples)
+}
+
+const EXAMPLES: &[(&str, &[Example])] = &[
+    (
+        "connect",
+        &[
+            ("ssmx connect prod-web", "a shell on the node of that name"),
+            (
+                "ssmx connect -p prod -r eu-west-1 i-0123456789abcdef0",
+                "by id, in another scope",
+            ),
+            (
+                "ssmx connect prod/prod-web --record shell.cast",
+                "by profile and name, recorded",
+            ),
+            ("ssmx connect tag:Role=web --newest", "the newest of several"),
+        ],
+    ),
+    (
+        "exec",
+        &[
+            (
+                "ssmx exec prod-web -- uptime",
+                "one command; its exit status is ours",
+            ),
+            (
+                "ssmx exec prod-web --shell 'ps aux | grep nginx'",
+                "one line for the remote shell",
+            ),
+            ("ssmx exec -it prod-web -- top", "a command that wants a terminal"),
+        ],
+    ),
+    (
+        "forward",
+        &[
+            ("ssmx forward prod-db", "a preset of the config"),
+            (
+                "ssmx forward prod-web 8080:80",
+                "port 80 of the node on 127.0.0.1:8080",
+            ),
+            (
+                "ssmx forward prod-bastion 15432:db.internal:5432",
+                "a port behind the node",
+            ),
+            (
+                "ssmx forward prod-db -- psql -h 127.0.0.1 -p {port}",
+                "for as long as a command runs",
+            ),
+            (
+                "ssmx forward prod-db --detach",
+                "in the background; see `ssmx forward ps`",
+            ),
+        ],
+    ),
+    ("forward ps", &[("ssmx forward ps", "forwards in the background")]),
+    ("forward stop", &[("ssmx forward stop prod-db", "end one")]),
+    (
+        "forward logs",
+        &[("ssmx forward logs prod-db -f", "what one has to say, as it comes")],
+    ),
+    (
+        "socks",
+        &[("ssmx socks prod-bastion", "a SOCKS5 proxy through the node")],
+    ),
+    (
+        "proxy",
+        &[(
+            "ssh -o ProxyCommand='ssmx proxy %h %p' ec2-user@prod-web",
+            "ssh and scp through a session",
+        )],
+    ),
+    (
+        "ls",
+        &[
+            ("ssmx ls", "the nodes of this scope"),
+            (
+                "ssmx ls --name 'prod-*' --online -o wide",
+                "those that can be connected to, with more columns",
+            ),
+            (
+                "ssmx ls --tag Role=web --query 'nodes[].id' -o text",
+                "just the ids, for a script",
+            ),
+            ("ssmx ls --all-profiles --all-regions", "everywhere"),
+        ],
+    ),
+    (
+        "describe",
+        &[
+            ("ssmx describe prod-web", "all that helps to connect"),
+            ("ssmx describe prod-web -o json", "the same for a program"),
+        ],
+    ),
+    (
+        "resolve",
+        &[
+            ("ssmx resolve prod-web", "which node a name means"),
+            ("ssmx resolve prod-web --query id -o text", "its id alone"),
+        ],
+    ),
+    (
+        "sessions",
+        &[
+            ("ssmx sessions", "active sessions, mine first"),
+            ("ssmx sessions end --mine", "end all of mine"),
+        ],
+    ),
+    (
+        "sessions ls",
+        &[("ssmx sessions ls", "active sessions, mine first")],
+    ),
+    (
+        "sessions end",
+        &[
+            (
+                "ssmx sessions end ada-0123456789abcdef0",
+                "end one; the beginning of its id is enough",
+            ),
+            ("ssmx sessions end --mine", "end all of mine"),
+        ],
+    ),
+    (
+        "console",
+        &[
+            (
+                "ssmx console prod-web",
+                "its Session Manager page in the browser, signed in",
+            ),
+            ("ssmx console --print", "the URL alone"),
+        ],
+    ),
+    (
+        "doctor",
+        &[
+            (
+                "ssmx doctor",
+                "check this machine: credentials, clock, proxy, plugin",
+            ),
+            (
+                "ssmx doctor prod-web",
+                "why a node cannot be reached, and what to do",
+            ),
+        ],
+    ),
+    ("login", &[("ssmx login prod", "SSO login for a profile")]),
+    (
+        "whoami",
+        &[("ssmx whoami -p prod", "who I am there, until when, from where")],
+    ),
+    (
+        "iam-policy",
+        &[(
+            "ssmx iam-policy connect prod-web",
+            "the least policy that lets somebody connect",
+        )],
+    ),
+    (
+        "config",
+        &[
+            ("ssmx config init", "a commented file to begin with"),
+            ("ssmx config check", "is it right?"),
+            ("ssmx config view --origin", "each value, and where it comes from"),
+        ],
+    ),
+    (
+        "config init",
+        &[("ssmx config init", "a commented file to begin with")],
+    ),
+    (
+        "config check",
+        &[("ssmx config check --strict", "unknown keys are errors too")],
+    ),
+    (
+        "config view",
+        &[("ssmx config view --origin", "each value, and where it comes from")],
+    ),
+    ("config path", &[("ssmx config path", "which files are read")]),
+    (
+        "config trust",
+        &[(
+            "ssmx config trust",
+            "show this directory's team file and accept it",
+        )],
+    ),
+    (
+        "config edit",
+        &[(
+            "ssmx config edit",
+            "the user file in $EDITOR, checked before it is kept",
+        )],
+    ),
+    (
+        "config set",
+        &[(
+            "ssmx config set defaults.region eu-west-2",
+            "one value of the user file",
+        )],
+    ),
+    (
+        "config import",
+        &[("ssmx config import", "targets from ~/.ssh/config")],
+    ),
+    (
+        "target",
+        &[(
+            "ssmx target add prod-web --name 'prod-web-*'",
+            "a friendly name for a node",
+        )],
+    ),
+    (
+        "alias",
+        &[("ssmx alias add pw prod-web", "a shorter name for it")],
+    ),
+    (
+        "preset",
+        &[(
+            "ssmx preset add prod-db --target prod-bastion --host db.internal --port 5432",
+            "a saved forward",
+        )],
+    ),
+    (
+        "completions",
+        &[
+            (
+                "ssmx completions bash > ~/.local/share/bash-completion/completions/ssmx",
+                "for bash",
+            ),
+            (
+                "ssmx completions --install",
+                "for the shell at hand; says what it will do, and asks",
+            ),
+        ],
+    ),
+    (
+        "snapshot",
+        &[("ssmx snapshot ls", "which inventories are remembered")],
+    ),
+    (
+        "plugin",
+        &[
+            (
+                "ssmx plugin status",
+                "which session-manager-plugin the AWS CLI would start",
+            ),
+            ("ssmx plugin link", "be that plugin"),
+            ("ssmx plugin alias", "make `aws ssmx …` work"),
+        ],
+    ),
+    (
+        "plugin status",
+        &[(
+            "ssmx plugin status",
+            "which session-manager-plugin the AWS CLI would start",
+        )],
+    ),
+    (
+        "plugin link",
+        &[("ssmx plugin link --dir ~/bin", "be that plugin")],
+    ),
+    ("plugin unlink", &[("ssmx plugin unlink", "be it no longer")]),
+    ("plugin alias", &[("ssmx plugin alias", "make `aws ssmx …` work")]),
+    (
+        "help",
+        &[
+            ("ssmx help connect", "about a command"),
+            ("ssmx help config", "every key of the config"),
+            ("ssmx help tutorial", "from nothing to a port forward"),
+        ],
+    ),
+    ("version", &[("ssmx version", "the version")]),
+];

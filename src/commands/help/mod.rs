@@ -1,0 +1,217 @@
+//! How help is laid out, and `ssmx help TOPIC`.
+
+pub mod examples;
+pub mod page;
+pub mod topics;
+pub mod words;
+
+use anstyle::Style;
+use clap::Command;
+
+use super::context::Context;
+use super::error::{CommandError, Exit};
+use examples::Example;
+
+/// Commands by what a person wants to do. What is in no group is in the last one.
+const GROUPS: &[(&str, &[&str])] = &[
+    ("Get in", &["connect", "exec", "forward", "socks", "proxy"]),
+    ("Look", &["ls", "describe", "sessions", "console", "whoami"]),
+    ("Get help", &["doctor", "login", "help"]),
+];
+const REST: &str = "And";
+
+/// Shown in the help of every command; the others by `ssmx help options`.
+const SHOWN_GLOBALS: &[&str] = &["profile", "region", "output"];
+
+/// Before the options, examples: what most people came for.
+const TEMPLATE: &str = "{about-with-newline}\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}";
+
+const MORE: &str = "Further options of every command: ssmx help options";
+
+/// Show help about a command or a topic
+#[derive(Debug, Default, clap::Args)]
+pub struct Args {
+    /// A command's words, or one of: options, names, output, config, environment, tutorial
+    #[arg(value_name = "TOPIC")]
+    words: Vec<String>,
+}
+
+/// Lays out the help of all commands: examples first, few of the options that all share, an overview that fits a
+/// screen.
+pub fn arrange(command: Command) -> Command {
+    let overview = overview(&command);
+    let mut command = command.mut_args(|arg| {
+        let shown = !arg.is_global_set() || SHOWN_GLOBALS.contains(&arg.get_id().as_str());
+        if shown { arg } else { arg.hide(true) }
+    });
+    let names: Vec<String> = command
+        .get_subcommands()
+        .map(|sub| sub.get_name().to_owned())
+        .collect();
+    for name in names {
+        command = command.mut_subcommand(&name, |sub| arrange_one(sub, &name));
+    }
+    command.override_help(overview)
+}
+
+fn arrange_one(command: Command, path: &str) -> Command {
+    let names: Vec<String> = command
+        .get_subcommands()
+        .map(|sub| sub.get_name().to_owned())
+        .collect();
+    let mut command = command.help_template(TEMPLATE).after_help(MORE);
+    let examples = examples::of(path);
+    if !examples.is_empty() {
+        command = command.before_help(example_lines(examples));
+    }
+    for name in names {
+        let path = format!("{path} {name}");
+        command = command.mut_subcommand(&name, |sub| arrange_one(sub, &path));
+    }
+    command
+}
+
+fn example_lines(examples: &[Example]) -> String {
+    let heading = Style::new().bold().underline();
+    let mut text = format!("{heading}Examples:{heading:#}\n");
+    for (index, (line, what)) in examples.iter().enumerate() {
+        let end = if index + 1 < examples.len() { "\n" } else { "" };
+        // Side by side where that fits a usual terminal.
+        if line.len() <= 36 && what.len() <= 38 {
+            text.push_str(&format!("  {line:<38} {what}{end}"));
+        } else {
+            text.push_str(&format!("  {line}\n      {what}{end}"));
+        }
+    }
+    text
+}
+
+/// The help of `ssmx` itself: what there is, by what a person wants to do, on one screen of 24 lines.
+pub fn overview(command: &Command) -> String {
+    let bold = Style::new().bold();
+    let known = |name: &str| {
+        command
+            .get_subcommands()
+            .find(|sub| sub.get_name() == name && !sub.is_hide_set())
+    };
+    let mut text = String::new();
+    if let Some(about) = command.get_about() {
+        text.push_str(&format!("{about}\n\n"));
+    }
+    text.push_str(&format!("{bold}Usage:{bold:#} ssmx [OPTIONS] COMMAND …\n\n"));
+    for (group, names) in GROUPS {
+        let mut heading = *group;
+        for sub in names.iter().filter_map(|name| known(name)) {
+            let about = sub.get_about().map(ToString::to_string).unwrap_or_default();
+            text.push_str(&format!(
+                "  {bold}{heading:<9}{bold:#} {:<10} {about}\n",
+                sub.get_name()
+            ));
+            heading = "";
+        }
+    }
+    let grouped = |name: &str| GROUPS.iter().any(|(_, names)| names.contains(&name));
+    let rest: Vec<&str> = command
+        .get_subcommands()
+        .filter(|sub| !sub.is_hide_set() && !grouped(sub.get_name()))
+        .map(Command::get_name)
+        .collect();
+    let mut heading = REST;
+    for line in lines_of(&rest, 66) {
+        text.push_str(&format!("  {bold}{heading:<9}{bold:#} {line}\n"));
+        heading = "";
+    }
+    text.push_str(
+        "\nEverywhere: -p PROFILE, -r REGION, -o table|wide|json|yaml|csv|text|name, -q QUERY, -v\n\
+         More: ssmx help COMMAND, ssmx help options|names|output|config|environment|tutorial\n",
+    );
+    text
+}
+
+fn lines_of(names: &[&str], columns: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for name in names {
+        match lines.last_mut() {
+            Some(line) if line.len() + 2 + name.len() <= columns => {
+                line.push_str(", ");
+                line.push_str(name);
+            }
+            _ => lines.push((*name).to_owned()),
+        }
+    }
+    lines
+}
+
+/// Shows help.
+///
+/// # Errors
+/// When there is no such command or topic, or stdout cannot be written.
+pub fn run(ctx: &Context, args: &Args, mut command: Command) -> Result<Exit, CommandError> {
+    command.build();
+    let ui = ctx.ui();
+    let show = |help: clap::builder::StyledStr| {
+        if ui.styles_data() {
+            help.ansi().to_string()
+        } else {
+            help.to_string()
+        }
+    };
+    let text = match args.words.as_slice() {
+        [] => show(command.render_help()),
+        [topic] if topic == "options" => topics::options(&command),
+        [topic] if topics::page(topic).is_some() && command.find_subcommand(topic).is_none() => {
+            topic_text(ctx, topic)
+        }
+        // `config` is both: the page has every key, and names the command's own help.
+        [topic] if topic == "config" => topic_text(ctx, topic),
+        words => show(find(&mut command, words)?.render_long_help()),
+    };
+    ui.through(&ctx.pager(), &text)?;
+    Ok(Exit::SUCCESS)
+}
+
+fn topic_text(ctx: &Context, topic: &str) -> String {
+    let columns = ctx
+        .ui()
+        .data_size()
+        .map_or(80, |(_, columns)| columns.clamp(40, 100));
+    let blocks = topics::page(topic).map(|page| page.blocks()).unwrap_or_default();
+    page::text(&blocks, columns, ctx.ui().styles_data())
+}
+
+fn find<'a>(command: &'a mut Command, words: &[String]) -> Result<&'a mut Command, CommandError> {
+    let mut found = command;
+    for word in words {
+        if found.find_subcommand(word).is_none() {
+            return Err(words::no_such_topic(found, word));
+        }
+        // Just looked up.
+        found = found
+            .find_subcommand_mut(word)
+            .ok_or_else(CommandError::interrupted)?;
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_fill_lines() {
+        assert_eq!(lines_of(&["aa", "bb", "cc"], 6), ["aa, bb", "cc"]);
+    }
+
+    #[test]
+    fn the_overview_has_groups_and_the_rest() {
+        let command = Command::new("ssmx")
+            .about("About")
+            .subcommand(Command::new("connect").about("Open a shell"))
+            .subcommand(Command::new("secret").hide(true))
+            .subcommand(Command::new("odd").about("Something else"));
+        let text = anstream::adapter::strip_str(&overview(&command)).to_string();
+        assert!(text.contains("  Get in    connect    Open a shell\n"), "{text}");
+        assert!(text.contains("  And       odd\n"), "{text}");
+        assert!(!text.contains("secret"));
+    }
+}
