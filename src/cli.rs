@@ -8,7 +8,9 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 
 use crate::commands::context::{Context, GlobalArgs};
 use crate::commands::error::{CommandError, Exit, Kind};
-use crate::commands::{config, connect, describe, help, ls, resolve, sessions, version};
+use crate::commands::{
+    complete, completions, config, connect, describe, help, ls, resolve, sessions, version,
+};
 use crate::ui::{Color, Ui};
 
 /// Shells and port forwards to EC2 instances by name, through AWS Session Manager
@@ -30,6 +32,7 @@ struct Cli {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    Completions(completions::Args),
     Config(config::Args),
     #[command(visible_alias = "shell")]
     Connect(connect::Args),
@@ -45,6 +48,7 @@ impl Command {
     /// As AWS's logs will have it.
     fn name(&self) -> &'static str {
         match self {
+            Self::Completions(_) => "completions",
             Self::Config(_) => "config",
             Self::Connect(_) => "connect",
             Self::Describe(_) => "describe",
@@ -59,7 +63,12 @@ impl Command {
 
 /// Parses the words, runs the command, says what went wrong, and gives the exit status.
 pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match parse(words.into_iter().collect()) {
+    let words: Vec<OsString> = words.into_iter().collect();
+    // Before anything else is awake: a TAB has no time.
+    if words.get(1).is_some_and(|word| word == complete::WORD) {
+        return complete::run(Cli::command(), words.get(2..).unwrap_or_default());
+    }
+    let cli = match parse(words) {
         Ok(cli) => cli,
         Err(status) => return status,
     };
@@ -128,6 +137,7 @@ fn preflight(ctx: &Context) -> Result<(), CommandError> {
 fn dispatch(ctx: &Context, command: Option<Command>) -> Result<Exit, CommandError> {
     match command {
         None => help::run(ctx, &help::Args::default(), self::command()),
+        Some(Command::Completions(args)) => completions::run(ctx, &args),
         Some(Command::Config(args)) => config::run(ctx, args),
         Some(Command::Connect(args)) => waiting(connect::run(ctx, args)),
         Some(Command::Describe(args)) => waiting(describe::run(ctx, args)),

@@ -53,6 +53,21 @@ pub(super) fn max_attempts() -> Option<u32> {
         .filter(|attempts| *attempts > 0)
 }
 
+/// AWS's config file.
+pub(super) fn config_file() -> Option<PathBuf> {
+    aws_file("AWS_CONFIG_FILE", "config")
+}
+
+/// AWS's credentials file.
+pub(super) fn credentials_file() -> Option<PathBuf> {
+    aws_file("AWS_SHARED_CREDENTIALS_FILE", "credentials")
+}
+
+fn aws_file(variable: &str, name: &str) -> Option<PathBuf> {
+    let named = lookup(variable).map(PathBuf::from);
+    named.or_else(|| Some(env::home_dir()?.join(".aws").join(name)))
+}
+
 /// What `AWS_PAGER` says of the pager. Set and empty, it asks for none.
 pub fn aws_pager() -> Option<String> {
     env::var("AWS_PAGER").ok()

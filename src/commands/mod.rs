@@ -1,6 +1,8 @@
 //! One file a command: its words (the doc comments are the help) and what it does.
 
 pub mod carry;
+pub mod complete;
+pub mod completions;
 pub mod config;
 pub mod connect;
 pub mod consent;

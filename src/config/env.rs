@@ -94,3 +94,18 @@ pub(super) fn file(name: &str) -> Option<PathBuf> {
 pub(super) fn directory(name: &str) -> Option<PathBuf> {
     file(name).filter(|path| path.is_absolute())
 }
+
+/// The person's shell, as the system tells.
+pub fn login_shell() -> Option<String> {
+    std::env::var("SHELL").ok().filter(|shell| !shell.is_empty())
+}
+
+/// Where programs keep what belongs to the user, by XDG.
+pub fn xdg_data_home() -> Option<PathBuf> {
+    directory("XDG_DATA_HOME")
+}
+
+/// Where programs' settings lie, by XDG.
+pub fn xdg_config_home() -> Option<PathBuf> {
+    directory("XDG_CONFIG_HOME")
+}

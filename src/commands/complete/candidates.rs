@@ -1,0 +1,401 @@
+//! Which words fit where.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use clap::{Arg, Command, ValueHint};
+use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
+
+use super::answer::{Collected, MOST, is_safe};
+use super::request::Request;
+use super::world::World;
+use crate::commands::help::topics::NAMES;
+use crate::inventory::node::{AgentState, InstanceState};
+use crate::inventory::snapshot::Row;
+
+/// What a value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Target,
+    Preset,
+    PresetOrTarget,
+    Profile,
+    Region,
+    Document,
+    Topic,
+    File,
+    Other,
+}
+
+impl Kind {
+    /// Told by the argument's value name: commands name alike what is alike.
+    fn of(arg: &Arg) -> Self {
+        if matches!(
+            arg.get_value_hint(),
+            ValueHint::AnyPath | ValueHint::FilePath | ValueHint::DirPath | ValueHint::ExecutablePath
+        ) {
+            return Self::File;
+        }
+        let name = arg
+            .get_value_names()
+            .and_then(|names| names.first())
+            .map_or("", |name| name.as_str());
+        match (name, arg.get_id().as_str()) {
+            ("PROFILE", _) | (_, "profile" | "profiles") => Self::Profile,
+            ("REGION", _) | (_, "region") => Self::Region,
+            ("DOCUMENT", _) | (_, "document" | "document_name" | "exec_document") => Self::Document,
+            ("TOPIC", _) => Self::Topic,
+            ("FILE" | "DIR" | "PATH", _) => Self::File,
+            (name, _) if name.contains("PRESET") && name.contains("TARGET") => Self::PresetOrTarget,
+            (name, _) if name.contains("PRESET") => Self::Preset,
+            (name, _) if name.contains("TARGET") || name.contains("SELECTOR") => Self::Target,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// What the completers share. They have to be `Sync`, though nothing here runs on a second thread.
+#[derive(Clone)]
+pub(super) struct Shared(Arc<Mutex<State>>);
+
+struct State {
+    world: World,
+    topics: Vec<String>,
+    collected: Collected,
+}
+
+impl Shared {
+    pub(super) fn collected(&self) -> Collected {
+        self.with(|state| state.collected.clone())
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
+        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Gives every argument of the tree its completer.
+pub(super) fn attach(command: Command, request: &Request) -> (Command, Shared) {
+    let names = command.get_subcommands().map(|sub| sub.get_name().to_owned());
+    let state = State {
+        world: World::new(request.option("profile", 'p'), request.option("region", 'r')),
+        topics: names.chain(NAMES.iter().map(|name| (*name).to_owned())).collect(),
+        collected: Collected::default(),
+    };
+    let shared = Shared(Arc::new(Mutex::new(state)));
+    (attach_one(command, &shared), shared)
+}
+
+fn attach_one(command: Command, shared: &Shared) -> Command {
+    let names: Vec<String> = command
+        .get_subcommands()
+        .map(|sub| sub.get_name().to_owned())
+        .collect();
+    let mut command = command.mut_args(|arg| {
+        let kind = Kind::of(&arg);
+        let is_one_of = arg.get_value_parser().possible_values().is_some();
+        if kind == Kind::Other || is_one_of || !arg.get_action().takes_values() {
+            return arg;
+        }
+        let shared = shared.clone();
+        // Options are the word before, so that the engine's own completion of files is not wanted either.
+        arg.value_hint(ValueHint::Other)
+            .add(ArgValueCompleter::new(move |typed: &OsStr| {
+                let typed = typed.to_str().unwrap_or_default();
+                shared.with(|state| state.candidates(kind, typed))
+            }))
+    });
+    for name in names {
+        command = command.mut_subcommand(&name, |sub| attach_one(sub, shared));
+    }
+    command
+}
+
+impl State {
+    fn candidates(&mut self, kind: Kind, typed: &str) -> Vec<CompletionCandidate> {
+        let mut offers = Offers::new(typed);
+        match kind {
+            Kind::Target => self.targets(typed, &mut offers),
+            Kind::Preset => self.presets(&mut offers),
+            Kind::PresetOrTarget => {
+                self.presets(&mut offers);
+                self.targets(typed, &mut offers);
+            }
+            Kind::Profile => self.profiles(&mut offers),
+            Kind::Region => self.regions(&mut offers),
+            Kind::Document => self.documents(&mut offers),
+            Kind::Topic => self.topics.iter().for_each(|topic| offers.add(topic, "")),
+            Kind::File => self.collected.files = true,
+            Kind::Other => {}
+        }
+        self.collected.more |= offers.more;
+        offers.candidates
+    }
+
+    fn presets(&self, offers: &mut Offers<'_>) {
+        let config = self.world.config();
+        for (name, preset) in &config.presets {
+            let host = preset.host.as_ref().map_or("", |host| host.as_str());
+            let port = preset
+                .port
+                .map(|port| format!(":{}", port.number()))
+                .unwrap_or_default();
+            offers.add(name, &format!("preset {host}{port}"));
+            offers.add(&format!("preset/{name}"), "");
+        }
+        for (name, presets) in &config.groups {
+            offers.add(name, &format!("group of {}", presets.join(", ")));
+        }
+    }
+
+    /// Names of the config, then of nodes; ids once they are asked for.
+    fn targets(&self, typed: &str, offers: &mut Offers<'_>) {
+        let config = self.world.config();
+        if let Some((profile, rest)) = typed.split_once('/') {
+            if profile == "target" {
+                config
+                    .targets
+                    .keys()
+                    .for_each(|name| offers.add(&format!("target/{name}"), "named target"));
+                return;
+            }
+            if self.world.sections().names().any(|name| name == profile) {
+                self.nodes(Some(profile), rest, &format!("{profile}/"), offers);
+            }
+            return;
+        }
+        if let Some(rest) = typed.strip_prefix("name=") {
+            return self.nodes(None, rest, "name=", offers);
+        }
+        if let Some(rest) = typed.strip_prefix("tag:") {
+            return self.tags(rest, offers);
+        }
+        for (alias, target) in &config.aliases {
+            offers.add(alias, &format!("alias of {target}"));
+        }
+        for (name, target) in &config.targets {
+            let profile = target.profile.as_deref().map(|profile| format!(" in {profile}"));
+            offers.add(name, &format!("named target{}", profile.unwrap_or_default()));
+        }
+        self.nodes(None, typed, "", offers);
+        if !typed.is_empty() {
+            for selector in ["name=", "tag:", "ip=", "dns=", "asg="] {
+                offers.add(selector, "selector");
+            }
+            for profile in self.world.sections().names() {
+                offers.add(&format!("{profile}/"), "a name in the scope of that profile");
+            }
+        }
+    }
+
+    fn nodes(&self, profile: Option<&str>, typed: &str, front: &str, offers: &mut Offers<'_>) {
+        let Some(snapshot) = self.world.snapshot(profile) else {
+            return;
+        };
+        let rows = if typed.starts_with("i-") || typed.starts_with("mi-") {
+            snapshot.ids(typed, MOST + 1)
+        } else {
+            snapshot.names(typed, MOST + 1)
+        };
+        let by_id = typed.starts_with("i-") || typed.starts_with("mi-");
+        for row in rows.iter().filter(|row| bears_a_name(row)) {
+            let name = row.name.as_deref().unwrap_or_default();
+            let state = states(row);
+            if by_id {
+                offers.add(&format!("{front}{}", row.id), &format!("{name}  {state}"));
+            } else if is_safe(name) {
+                offers.add(&format!("{front}{name}"), &format!("{}  {state}", row.id));
+            } else if front != "name=" {
+                offers.add_in_place(&format!("{front}{}", row.id), &format!("{name}  {state}"));
+            }
+        }
+    }
+
+    /// Keys that the config knows: a snapshot has no index of tags, and a TAB does not read all of it.
+    fn tags(&self, _typed: &str, offers: &mut Offers<'_>) {
+        let config = self.world.config();
+        let mut keys: BTreeSet<&str> = config.defaults.columns.iter().map(String::as_str).collect();
+        keys.insert("Name");
+        for target in config.targets.values() {
+            keys.extend(target.tags.keys().map(String::as_str));
+            for (key, value) in &target.tags {
+                offers.add(&format!("tag:{key}={value}"), "");
+            }
+        }
+        for key in keys {
+            offers.add(&format!("tag:{key}="), "a tag");
+        }
+    }
+
+    fn profiles(&self, offers: &mut Offers<'_>) {
+        let config = self.world.config();
+        let sections = self.world.sections();
+        for name in sections.names() {
+            let region = sections.value(name, "region").unwrap_or_default();
+            let account = config
+                .profiles
+                .get(name)
+                .and_then(|section| section.account.as_ref());
+            let account = account.map(ToString::to_string).unwrap_or_default();
+            offers.add(name, format!("{account} {region}").trim());
+        }
+    }
+
+    fn regions(&self, offers: &mut Offers<'_>) {
+        let config = self.world.config();
+        let mut near: BTreeSet<String> = self.world.regions().iter().map(ToString::to_string).collect();
+        let sections = config.profiles.values().flat_map(|section| &section.regions);
+        near.extend(
+            sections
+                .chain(config.defaults.region.as_ref())
+                .map(ToString::to_string),
+        );
+        let sections = self.world.sections();
+        near.extend(
+            sections
+                .names()
+                .filter_map(|name| sections.value(name, "region"))
+                .map(str::to_owned),
+        );
+        near.iter().for_each(|region| offers.add(region, "in use"));
+        REGIONS
+            .iter()
+            .filter(|region| !near.contains(**region))
+            .for_each(|region| offers.add(region, ""));
+    }
+
+    fn documents(&self, offers: &mut Offers<'_>) {
+        let config = self.world.config();
+        let of_profiles = config
+            .profiles
+            .values()
+            .flat_map(|section| [&section.document, &section.exec_document]);
+        let of_targets = config
+            .targets
+            .values()
+            .flat_map(|target| [&target.document, &target.exec_document]);
+        let defaults = [&config.defaults.document, &config.defaults.exec_document];
+        let mut own: BTreeSet<String> = BTreeSet::new();
+        own.extend(
+            of_profiles
+                .chain(of_targets)
+                .chain(defaults)
+                .flatten()
+                .map(|document| document.as_str().to_owned()),
+        );
+        own.iter()
+            .for_each(|document| offers.add(document, "of the config"));
+        DOCUMENTS
+            .iter()
+            .for_each(|(document, what)| offers.add(document, what));
+    }
+}
+
+/// The candidates for one word.
+struct Offers<'a> {
+    typed: &'a str,
+    candidates: Vec<CompletionCandidate>,
+    more: bool,
+}
+
+impl<'a> Offers<'a> {
+    fn new(typed: &'a str) -> Self {
+        Self {
+            typed,
+            candidates: Vec::new(),
+            more: false,
+        }
+    }
+
+    /// A word that goes on from what was typed.
+    fn add(&mut self, word: &str, help: &str) {
+        if word.starts_with(self.typed) && is_safe(word) {
+            self.add_in_place(word, help);
+        }
+    }
+
+    /// A word that stands in for what was typed.
+    fn add_in_place(&mut self, word: &str, help: &str) {
+        if self.candidates.len() >= MOST {
+            self.more = true;
+            return;
+        }
+        let help = (!help.is_empty()).then(|| help.to_owned().into());
+        let order = Some(self.candidates.len());
+        self.candidates
+            .push(CompletionCandidate::new(word).help(help).display_order(order));
+    }
+}
+
+/// Terminated instances do not.
+fn bears_a_name(row: &Row) -> bool {
+    !matches!(row.state, InstanceState::Terminated | InstanceState::ShuttingDown)
+}
+
+fn states(row: &Row) -> &'static str {
+    match (row.state, row.agent) {
+        (InstanceState::Stopped, _) => "stopped",
+        (InstanceState::Stopping, _) => "stopping",
+        (InstanceState::Pending, _) => "pending",
+        (_, AgentState::Online) => "online",
+        (_, AgentState::Lost) => "agent lost",
+        (_, AgentState::NeverRegistered) => "never registered",
+        (InstanceState::Running, AgentState::Unknown) => "running",
+        _ => "",
+    }
+}
+
+/// Session documents of AWS's own.
+const DOCUMENTS: &[(&str, &str)] = &[
+    ("AWS-StartInteractiveCommand", "a command in a pty"),
+    ("AWS-StartNonInteractiveCommand", "a command"),
+    ("AWS-StartPortForwardingSession", "a port of the node"),
+    (
+        "AWS-StartPortForwardingSessionToRemoteHost",
+        "a port behind the node",
+    ),
+    ("AWS-StartSSHSession", "ssh"),
+    ("SSM-SessionManagerRunShell", "the account's preferences"),
+];
+
+/// Regions of AWS. One that is missing here can be typed all the same.
+const REGIONS: &[&str] = &[
+    "af-south-1",
+    "ap-east-1",
+    "ap-east-2",
+    "ap-northeast-1",
+    "ap-northeast-2",
+    "ap-northeast-3",
+    "ap-south-1",
+    "ap-south-2",
+    "ap-southeast-1",
+    "ap-southeast-2",
+    "ap-southeast-3",
+    "ap-southeast-4",
+    "ap-southeast-5",
+    "ap-southeast-7",
+    "ca-central-1",
+    "ca-west-1",
+    "cn-north-1",
+    "cn-northwest-1",
+    "eu-central-1",
+    "eu-central-2",
+    "eu-north-1",
+    "eu-south-1",
+    "eu-south-2",
+    "eu-west-1",
+    "eu-west-2",
+    "eu-west-3",
+    "il-central-1",
+    "me-central-1",
+    "me-south-1",
+    "mx-central-1",
+    "sa-east-1",
+    "us-east-1",
+    "us-east-2",
+    "us-gov-east-1",
+    "us-gov-west-1",
+    "us-west-1",
+    "us-west-2",
+];

@@ -1,0 +1,47 @@
+//! What TAB offers: from config and snapshots alone, without network, noise or questions; nothing on failure.
+//!
+//! The shells' scripts (`completions/`) call `ssmx __complete SHELL …` before anything else of ssmx is awake. The
+//! answer is one line of directives, then a line for each candidate: a word, a tab, what it is. Every word is safe
+//! in every shell as it stands; what cannot be written so is offered by its id, or not at all.
+
+mod answer;
+mod candidates;
+mod line;
+mod request;
+mod world;
+
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::panic::{self, AssertUnwindSafe};
+use std::process::ExitCode;
+
+use answer::Answer;
+use request::Request;
+
+/// The word that the scripts call ssmx with.
+pub const WORD: &str = "__complete";
+
+/// Answers a script. `words` are those after [`WORD`].
+pub fn run(command: clap::Command, words: &[OsString]) -> ExitCode {
+    // Below it lies an unstable engine and whatever people have in their files: a TAB never makes noise.
+    panic::set_hook(Box::new(|_| {}));
+    let answered = panic::catch_unwind(AssertUnwindSafe(|| {
+        let request = Request::read(words)?;
+        Some(answer(command, &request).text(&request))
+    }));
+    if let Ok(Some(text)) = answered {
+        // The shell may have gone.
+        drop(std::io::stdout().lock().write_all(text.as_bytes()));
+    }
+    ExitCode::SUCCESS
+}
+
+fn answer(command: clap::Command, request: &Request) -> Answer {
+    let (mut command, shared) = candidates::attach(command, request);
+    let mut words: Vec<OsString> = vec!["ssmx".into()];
+    words.extend(request.before.iter().map(Into::into));
+    words.push(request.current.clone().into());
+    let index = words.len() - 1;
+    let found = clap_complete::engine::complete(&mut command, words, index, None).unwrap_or_default();
+    Answer::new(found, shared.collected(), request)
+}
