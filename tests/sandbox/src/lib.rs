@@ -8,6 +8,7 @@
 //! api        the calls of EC2, SSM, STS, KMS; a service is one file
 //! front      the doors: HTTP, the same over TLS, the upgrade to a data channel, a CONNECT proxy
 //! gateway    the data channel's service, and behind each session an agent
+//! services   what listens on the nodes, for forwards
 //! sandbox    all of it running, for tests
 //! launch     ssmx in it, for newcomers
 //! ```
@@ -27,7 +28,10 @@ pub mod kms;
 pub mod launch;
 mod sandbox;
 pub mod scenario;
+mod services;
 mod sigv4;
+#[cfg(test)]
+mod tests;
 pub mod world;
 
 pub use api_fault::{ApiFault, Effect};

@@ -47,6 +47,9 @@ struct Serve {
     /// Print what leads to the TLS door.
     #[arg(long, conflicts_with = "proxy")]
     tls: bool,
+    /// Let data channels be opened without a signature, as plugins before 1.2.764 do.
+    #[arg(long)]
+    unsigned: bool,
     /// Print what leads to AWS's own hosts through the sandbox's proxy.
     #[arg(long)]
     proxy: bool,
@@ -72,7 +75,8 @@ async fn run() -> anyhow::Result<u8> {
     }
     let serve = Serve::parse_from(&args.words);
     let name = serve.scenario.as_deref().unwrap_or(&args.scenario);
-    let scenario = scenario(name, serve.nodes.unwrap_or(args.nodes))?;
+    let mut scenario = scenario(name, serve.nodes.unwrap_or(args.nodes))?;
+    scenario.unsigned_upgrades |= serve.unsigned;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hangup = signal(SignalKind::hangup())?;
     let options = Options { port: serve.port };

@@ -16,6 +16,7 @@ use crate::files;
 use crate::front::{self, Addresses, Behind, Proxy};
 use crate::gateway::Gateway;
 use crate::scenario::Scenario;
+use crate::services::{self, Bound};
 use crate::world::World;
 use crate::world::sessions::Record;
 
@@ -56,7 +57,8 @@ impl Sandbox {
     ///
     /// # Errors
     /// As [`Sandbox::start`].
-    pub fn start_blocking(scenario: Scenario, options: &Options) -> anyhow::Result<Self> {
+    pub fn start_blocking(mut scenario: Scenario, options: &Options) -> anyhow::Result<Self> {
+        let services = services::bind(&mut scenario)?;
         let dir = tempfile::Builder::new().prefix("ssmx-sandbox-").tempdir()?;
         let behind = Behind {
             world: Arc::new(World::new(&scenario, &dir.path().join("nodes"))),
@@ -70,7 +72,7 @@ impl Sandbox {
         let ca_bundle = ca_bundle(dir.path());
         let thread = std::thread::Builder::new()
             .name("sandbox".to_owned())
-            .spawn(move || run(inside, port, &ca_bundle, &ready, stopped))?;
+            .spawn(move || run(inside, services, port, &ca_bundle, &ready, stopped))?;
         let addresses = is_ready.recv().context("the sandbox's thread is gone")??;
         Ok(Self {
             addresses,
@@ -193,6 +195,7 @@ fn ca_bundle(dir: &Path) -> PathBuf {
 /// The sandbox's main thread.
 fn run(
     behind: Behind,
+    services: Vec<Bound>,
     port: u16,
     ca_bundle: &Path,
     ready: &mpsc::Sender<anyhow::Result<Addresses>>,
@@ -211,7 +214,10 @@ fn run(
         }
     };
     let gateway = behind.world.sessions.gateway().clone();
-    let opened = runtime.block_on(front::open(behind, port, ca_bundle));
+    let opened = runtime.block_on(async {
+        services::serve(services)?;
+        front::open(behind, port, ca_bundle).await
+    });
     let failed = opened.is_err();
     if ready.send(opened).is_ok() && !failed {
         runtime.block_on(async {

@@ -2,6 +2,7 @@
 //! checks the signature, lets faults strike, notes the call and puts the answer into the service's wire form.
 
 mod ec2;
+mod ecs;
 mod error;
 mod input;
 mod kms;
@@ -37,7 +38,13 @@ pub(crate) struct Service {
     call: fn(&World, &Request<'_>) -> Option<Result<String, ApiError>>,
 }
 
-const SERVICES: &[Service] = &[ec2::SERVICE, ssm::SERVICE, sts::SERVICE, kms::SERVICE];
+const SERVICES: &[Service] = &[
+    ec2::SERVICE,
+    ssm::SERVICE,
+    sts::SERVICE,
+    kms::SERVICE,
+    ecs::SERVICE,
+];
 
 /// A call that was let in.
 pub(crate) struct Request<'a> {

@@ -77,7 +77,8 @@ pub(crate) async fn open(behind: Behind, port: u16, ca_bundle: &Path) -> anyhow:
     Ok(addresses)
 }
 
-async fn accept_all<F>(listener: TcpListener, accept: impl Fn(TcpStream) -> F)
+/// Serves whoever comes.
+pub(crate) async fn accept_all<F>(listener: TcpListener, accept: impl Fn(TcpStream) -> F)
 where
     F: Future<Output = ()> + Send + 'static,
 {

@@ -52,6 +52,13 @@ pub(super) fn check(scenario: &mut Scenario) -> anyhow::Result<()> {
                 .parse::<std::net::IpAddr>()
                 .with_context(|| format!("{what}: `{address}` is no address"))?;
         }
+        for place in node.services.keys() {
+            let port = place.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
+            ensure!(
+                matches!(port, Some(Ok(1..))),
+                "{what}: the service `{place}` is not written as NAME:PORT"
+            );
+        }
         ensure!(
             !node.tags.contains_key("Name"),
             "{what}: the Name tag is written as `name`"
@@ -76,6 +83,15 @@ pub(super) fn check(scenario: &mut Scenario) -> anyhow::Result<()> {
     }
     for key in &mut scenario.kms_keys {
         account_of(&mut key.account, format!("KMS key `{}`", key.id))?;
+    }
+    for task in &mut scenario.tasks {
+        let what = format!("task `{}`", task.id);
+        account_of(&mut task.account, what.clone())?;
+        ensure!(
+            task.id.len() == 32 && task.id.bytes().all(|byte| byte.is_ascii_hexdigit()),
+            "{what}: a task's id is 32 hexadecimal digits"
+        );
+        ensure!(!task.containers.is_empty(), "{what}: it has no containers");
     }
     for preferences in &mut scenario.preferences {
         account_of(&mut preferences.account, "preferences".to_owned())?;
@@ -153,6 +169,10 @@ mod tests {
         assert!(with("[[nodes]]\nid = \"i-01234567\"\n[[nodes]]\nid = \"i-01234567\"").contains("is taken"));
         assert!(with("[[nodes]]\nname = \"x\"\nprivate_ip = \"10.0.0\"").contains("`10.0.0` is no address"));
         assert!(with("[[nodes]]\nname = \"x\"\n[nodes.tags]\nName = \"y\"").contains("written as `name`"));
+        assert!(
+            with("[[nodes]]\nname = \"x\"\nservices = { web = \"http\" }")
+                .contains("not written as NAME:PORT")
+        );
         assert!(with("[[documents]]\nname = \"d\"\ncontent = \"{}\"").contains("no `sessionType`"));
         assert!(error("[[nodes]]\nname = \"x\"").contains("needs an account"));
     }

@@ -10,7 +10,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use serde::Deserialize;
 
-pub use node::{Agent, Node, Pacing, Ping, Platform, Session, State};
+pub use node::{Agent, Node, Pacing, Ping, Platform, Service, Session, State};
 
 use crate::api_fault::ApiFault;
 
@@ -39,6 +39,9 @@ pub struct Scenario {
     /// Session Manager's preferences.
     #[serde(default)]
     pub preferences: Vec<Preferences>,
+    /// Tasks of ECS.
+    #[serde(default)]
+    pub tasks: Vec<Task>,
     /// Keys of KMS.
     #[serde(default)]
     pub kms_keys: Vec<KmsKey>,
@@ -177,6 +180,41 @@ pub struct Preferences {
     pub linux_shell_profile: Option<String>,
 }
 
+/// A task of ECS, running.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Task {
+    /// The account's alias or id.
+    pub account: Option<String>,
+    /// The region.
+    #[serde(default = "default_region")]
+    pub region: String,
+    /// The cluster's name.
+    #[serde(default = "default_cluster")]
+    pub cluster: String,
+    /// 32 hexadecimal digits.
+    pub id: String,
+    /// What runs in it.
+    pub containers: Vec<Container>,
+    /// Whether it was started with ECS Exec.
+    #[serde(default = "yes")]
+    pub execute_command: bool,
+    /// How sessions in it behave.
+    #[serde(default)]
+    pub session: Session,
+}
+
+/// A container of a task.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Container {
+    /// Its name in the task.
+    pub name: String,
+    /// Whether it runs.
+    #[serde(default = "yes")]
+    pub running: bool,
+}
+
 /// A key of KMS.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -198,6 +236,14 @@ pub struct KmsKey {
 
 fn default_region() -> String {
     DEFAULT_REGION.to_owned()
+}
+
+fn default_cluster() -> String {
+    "default".to_owned()
+}
+
+fn yes() -> bool {
+    true
 }
 
 fn default_prefix() -> String {

@@ -66,6 +66,9 @@ pub struct Node {
     /// How sessions on it behave.
     #[serde(default)]
     pub session: Session,
+    /// What listens there, by the name and port that the node knows it by: `localhost:80`, `db.internal:5432`.
+    #[serde(default)]
+    pub services: BTreeMap<String, Service>,
 }
 
 /// EC2's instance state.
@@ -199,6 +202,16 @@ pub struct Session {
     pub faults: Faults,
 }
 
+/// A server on loopback.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Service {
+    /// Sends back what it receives.
+    Echo,
+    /// A web server with one page.
+    Http,
+}
+
 /// How an agent paces its output.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -267,6 +280,7 @@ impl Default for Node {
             role: None,
             agent: Agent::default(),
             session: Session::default(),
+            services: BTreeMap::new(),
         }
     }
 }

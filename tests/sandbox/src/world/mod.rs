@@ -21,7 +21,7 @@ pub use node::Node;
 
 use crate::api_fault::ApiFaults;
 use crate::kms::Keyring;
-use crate::scenario::{self, OptIn, Scenario, State};
+use crate::scenario::{self, OptIn, Scenario, State, Task};
 
 /// An account's id and a region.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -40,6 +40,7 @@ pub struct World {
     regions: BTreeMap<String, OptIn>,
     first_account: Option<String>,
     documents: documents::Library,
+    tasks: HashMap<Place, Vec<Task>>,
     pub(crate) sessions: sessions::Sessions,
     pub(crate) faults: ApiFaults,
     unsigned_upgrades: AtomicBool,
@@ -78,6 +79,7 @@ impl World {
             regions: regions::all(&scenario.regions),
             first_account: scenario.accounts.first().map(|account| account.id.clone()),
             documents: documents::Library::new(scenario),
+            tasks: tasks(scenario),
             sessions: sessions::Sessions::new(keyrings(scenario), homes),
             faults: ApiFaults::new(scenario.faults.clone()),
             unsigned_upgrades: AtomicBool::new(scenario.unsigned_upgrades),
@@ -196,6 +198,10 @@ impl World {
         &self.documents
     }
 
+    pub(crate) fn tasks(&self, place: &Place) -> impl Iterator<Item = &Task> {
+        self.tasks.get(place).into_iter().flatten()
+    }
+
     /// Whether a data channel may be opened without a signature.
     pub fn allow_unsigned_upgrades(&self, allowed: bool) {
         self.unsigned_upgrades.store(allowed, Ordering::Relaxed);
@@ -224,6 +230,18 @@ impl World {
     fn fleets_mut(&self) -> RwLockWriteGuard<'_, HashMap<Place, Fleet>> {
         self.fleets.write().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn tasks(scenario: &Scenario) -> HashMap<Place, Vec<Task>> {
+    let mut tasks: HashMap<Place, Vec<Task>> = HashMap::new();
+    for task in &scenario.tasks {
+        let place = Place {
+            account: task.account.clone().unwrap_or_default(),
+            region: task.region.clone(),
+        };
+        tasks.entry(place).or_default().push(task.clone());
+    }
+    tasks
 }
 
 fn keyrings(scenario: &Scenario) -> HashMap<Place, Keyring> {

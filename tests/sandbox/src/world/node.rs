@@ -54,14 +54,14 @@ impl Node {
         Self::new(account, facts, index)
     }
 
+    /// One that belongs to no fleet: a container, as what an agent runs on.
+    pub(crate) fn standing_alone(account: &str, facts: scenario::Node) -> Self {
+        Self::new(account, facts, 0)
+    }
+
     /// A node like any other, to ask what could be asked of one.
     pub(crate) fn like_any() -> Self {
         Self::new("", scenario::Node::default(), 0)
-    }
-
-    #[cfg(test)]
-    pub(crate) fn for_test(account: &str, facts: scenario::Node) -> Self {
-        Self::new(account, facts, 0)
     }
 
     /// A machine outside EC2.

@@ -55,6 +55,8 @@ pub(crate) struct Sessions {
 /// Who starts what.
 pub(crate) struct Request<'a> {
     pub(crate) caller: &'a Identity,
+    /// What the id begins with.
+    pub(crate) prefix: &'a str,
     pub(crate) place: &'a Place,
     pub(crate) node: &'a Node,
     pub(crate) target: String,
@@ -101,7 +103,7 @@ impl Sessions {
     /// # Errors
     /// With a sentence, when the document asks for what agents do not know.
     pub(crate) fn start(&self, request: Request<'_>, now: Timestamp) -> Result<Started, String> {
-        let id = format!("{}-{}", request.caller.name, tail());
+        let id = format!("{}-{}", request.prefix, tail());
         let spec = self.spec(&id, &request)?;
         let record = Record {
             id: id.clone(),
@@ -171,7 +173,7 @@ impl Sessions {
                 .preferences
                 .and_then(|entry| entry.run_as.clone())
                 .unwrap_or_else(|| "ssm-user".to_owned()),
-            ..AgentFacts::new(&hostname(node), self.homes.join(&node.id))
+            ..AgentFacts::new(&hostname(node), self.homes.join(node.id.replace(':', "-")))
         };
         let encryption = request
             .preferences

@@ -166,7 +166,7 @@ mod tests {
         facts.asg = Some("web".to_owned());
         facts.tags.insert("env".to_owned(), "prod".to_owned());
         facts.public_ip = Some("203.0.113.7".to_owned());
-        Node::for_test("111122223333", facts)
+        Node::standing_alone("111122223333", facts)
     }
 
     fn holds(name: &str, value: &str) -> bool {

@@ -44,6 +44,7 @@ pub(super) fn start(world: &World, request: &Request<'_>) -> Result<String, ApiE
         })?;
     let start = sessions::Request {
         caller: request.caller,
+        prefix: &request.caller.name,
         place: &request.place,
         node: &node,
         target: wanted.target,
