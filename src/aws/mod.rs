@@ -37,7 +37,7 @@ use credentials::{Kept, Mfa, Source};
 use error::{ErrorKind, ServiceError};
 use ground::Ground;
 use http::Http;
-use pace::Pace;
+use pace::{Ear, Pace};
 use profiles::Profiles;
 
 /// How AWS is to be reached: the choices that flags, config and environment have already been merged into.
@@ -89,7 +89,7 @@ pub struct Aws {
     http: Http,
     sdk: SdkConfig,
     dialer: Arc<Dialer>,
-    pace: Pace,
+    pace: Arc<Pace>,
     ec2: OnceLock<aws_sdk_ec2::Client>,
     ssm: OnceLock<aws_sdk_ssm::Client>,
 }
@@ -144,7 +144,7 @@ impl Aws {
             sdk,
             http: ground.http,
             dialer: Arc::new(Dialer::new(ground.roots, Proxies::from_lookup(env::lookup))),
-            pace: Pace::default(),
+            pace: Arc::default(),
             ec2: OnceLock::new(),
             ssm: OnceLock::new(),
             settings,
@@ -197,7 +197,9 @@ impl Aws {
     /// The EC2 client; for `inventory`.
     pub fn ec2(&self) -> &aws_sdk_ec2::Client {
         self.ec2.get_or_init(|| {
-            let config = aws_sdk_ec2::config::Builder::from(&self.sdk).interceptor(self.user_agent());
+            let config = aws_sdk_ec2::config::Builder::from(&self.sdk)
+                .interceptor(self.user_agent())
+                .interceptor(Ear(Arc::clone(&self.pace)));
             aws_sdk_ec2::Client::from_conf(config.build())
         })
     }
@@ -205,7 +207,9 @@ impl Aws {
     /// The SSM client; for `inventory`.
     pub fn ssm(&self) -> &aws_sdk_ssm::Client {
         self.ssm.get_or_init(|| {
-            let config = aws_sdk_ssm::config::Builder::from(&self.sdk).interceptor(self.user_agent());
+            let config = aws_sdk_ssm::config::Builder::from(&self.sdk)
+                .interceptor(self.user_agent())
+                .interceptor(Ear(Arc::clone(&self.pace)));
             aws_sdk_ssm::Client::from_conf(config.build())
         })
     }

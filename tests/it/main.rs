@@ -1,4 +1,6 @@
 //! The stories: the built program against the sandbox.
 #![expect(clippy::unwrap_used, reason = "a story that cannot go on has failed")]
 
+mod env;
 mod house;
+mod targets;

@@ -1,6 +1,8 @@
 //! From the words of the command line to one node in a scope that is reached: `ctx.resolve(…)`, the same for
 //! all commands.
 
+mod absent;
+mod gate;
 mod names;
 pub mod scope;
 mod search;

@@ -6,7 +6,7 @@ use crate::aws::profiles::Profiles;
 use crate::aws::{Aws, ProfileChoice, env};
 use crate::commands::context::Context;
 use crate::commands::error::{CommandError, Kind};
-use crate::config::Config;
+use crate::config::{Config, Loaded, Strength};
 use crate::ids::{AccountId, Region, Scope};
 use crate::resolve::NamedTarget;
 
@@ -37,7 +37,7 @@ pub async fn reach(
     profile: Option<&str>,
     target: Option<&NamedTarget>,
 ) -> Result<Reached, CommandError> {
-    let config = ctx.config()?;
+    let loaded = ctx.loaded()?;
     let flag = ctx.globals().profile.as_deref();
     if let (Some(flag), Some(typed)) = (flag, profile)
         && flag != typed
@@ -48,8 +48,8 @@ pub async fn reach(
     }
     let choices = Choices {
         ctx,
-        config,
-        asked: profile.or(flag),
+        loaded,
+        typed: profile,
         target,
     };
     let aws = choices.aws().await?;
@@ -59,7 +59,7 @@ pub async fn reach(
             &error,
         )
     })?;
-    check_pins(config, target, &aws, &scope)?;
+    check_pins(&loaded.config, target, &aws, &scope)?;
     // A hint for completions; it can be done without.
     if let Err(error) = ctx.snapshots().reach().remember(aws.profile(), &scope) {
         tracing::debug!(%error, "which scope the profile reaches is not remembered");
@@ -77,30 +77,38 @@ pub fn way(aws: &Aws) -> String {
 
 struct Choices<'a> {
     ctx: &'a Context,
-    config: &'a Config,
-    asked: Option<&'a str>,
+    loaded: &'a Loaded,
+    /// The profile of `PROFILE/NAME`.
+    typed: Option<&'a str>,
     target: Option<&'a NamedTarget>,
 }
 
 impl Choices<'_> {
     async fn aws(&self) -> Result<Arc<Aws>, CommandError> {
         let profiles = self.ctx.profiles().await?;
-        if let Some(asked) = self.asked {
-            return self
-                .by(
-                    profiles,
-                    Some(ProfileChoice::Explicit(asked.to_owned())),
-                    Rank::Named,
-                )
-                .await;
+        if let Some(typed) = self.typed {
+            return self.named(profiles, typed).await;
         }
-        let (ambient, rank) = self.ambient();
+        let chosen = self.loaded.profile(None, env::profile().as_deref());
+        if let Some(chosen) = chosen.as_ref().filter(|chosen| chosen.strength == Strength::Flag) {
+            return self.named(profiles, &chosen.value).await;
+        }
+        let ambient = chosen.as_ref().map(|chosen| match chosen.strength {
+            Strength::Flag | Strength::Own | Strength::Variable => {
+                ProfileChoice::Explicit(chosen.value.clone())
+            }
+            Strength::AwsVariable | Strength::Default => ProfileChoice::Ambient(chosen.value.clone()),
+        });
+        let rank = match chosen.as_ref().map(|chosen| chosen.strength) {
+            None | Some(Strength::Default) => Rank::Default,
+            Some(_) => Rank::Named,
+        };
         let Some(target) = self.target else {
             return self.by(profiles, ambient, rank).await;
         };
         let pin = target.account.as_ref().or_else(|| {
             let profile = target.profile.as_ref()?;
-            self.config.profiles.get(profile)?.account.as_ref()
+            self.loaded.config.profiles.get(profile)?.account.as_ref()
         });
         // Keys in the environment that lead to the right account are used as they are.
         if let Some(pin) = pin
@@ -111,36 +119,20 @@ impl Choices<'_> {
             return Ok(aws);
         }
         if let Some(profile) = &target.profile {
-            return self
-                .by(
-                    profiles,
-                    Some(ProfileChoice::Explicit(profile.clone())),
-                    Rank::Named,
-                )
-                .await;
+            return self.named(profiles, profile).await;
         }
         let Some(pin) = pin else {
             return self.by(profiles, ambient, rank).await;
         };
         match self.leading_to(profiles, pin, ambient.as_ref())? {
-            Some(profile) => {
-                self.by(profiles, Some(ProfileChoice::Explicit(profile)), Rank::Named)
-                    .await
-            }
+            Some(profile) => self.named(profiles, &profile).await,
             None => self.by(profiles, ambient, rank).await,
         }
     }
 
-    /// What holds where nothing more particular is said.
-    fn ambient(&self) -> (Option<ProfileChoice>, Rank) {
-        if let Some(profile) = crate::config::env::lookup("SSMX_PROFILE") {
-            return (Some(ProfileChoice::Explicit(profile)), Rank::Named);
-        }
-        if let Some(profile) = env::profile() {
-            return (Some(ProfileChoice::Ambient(profile)), Rank::Named);
-        }
-        let default = self.config.defaults.profile.clone();
-        (default.map(ProfileChoice::Ambient), Rank::Default)
+    async fn named(&self, profiles: &Profiles, profile: &str) -> Result<Arc<Aws>, CommandError> {
+        let choice = ProfileChoice::Explicit(profile.to_owned());
+        self.by(profiles, Some(choice), Rank::Named).await
     }
 
     /// The profile that leads to an account, by what config and AWS's files tell.
@@ -152,6 +144,7 @@ impl Choices<'_> {
     ) -> Result<Option<String>, CommandError> {
         let told = |name: &str| {
             let pinned = self
+                .loaded
                 .config
                 .profiles
                 .get(name)
@@ -191,38 +184,29 @@ impl Choices<'_> {
         rank: Rank,
     ) -> Result<Option<Region>, CommandError> {
         let parse = |text: &str, from: &str| {
-            text.parse::<Region>().map(Some).map_err(|error| {
+            text.parse::<Region>().map_err(|error| {
                 CommandError::new(Kind::Credentials, format!("the region of {from} cannot be used"))
                     .because(error)
             })
         };
-        if let Some(flag) = &self.ctx.globals().region {
-            return parse(flag, "`--region`");
-        }
-        if let Some(region) = self.target.and_then(|target| target.region.as_ref()) {
-            return Ok(Some(region.clone()));
-        }
-        if let Some(region) = crate::config::env::lookup("SSMX_REGION") {
-            return parse(&region, "`SSMX_REGION`");
-        }
-        if let Some(region) = env::region() {
-            return parse(&region, "the environment");
-        }
+        let variable = env::region().map(|text| parse(&text, "the environment"));
+        let own = self.target.and_then(|target| target.region.as_ref());
+        let chosen = self.loaded.region(own, variable.transpose()?.as_ref());
         // A profile that was named brings its region along; one that is a default stands beside [defaults].
+        match chosen {
+            Some(chosen) if chosen.strength != Strength::Default || rank == Rank::Default => {
+                return Ok(Some(chosen.value));
+            }
+            _ => {}
+        }
         let name = choice.map_or("default", ProfileChoice::name);
-        let section = self
-            .config
-            .profiles
-            .get(name)
-            .and_then(|section| section.regions.first());
-        let default = self.config.defaults.region.as_ref();
-        let own = profiles.value(name, "region");
-        match (rank, section, default, own) {
-            (Rank::Default, _, Some(region), _)
-            | (_, Some(region), _, _)
-            | (Rank::Named, None, Some(region), None) => Ok(Some(region.clone())),
-            (_, None, _, Some(own)) => parse(own, &format!("profile `{name}`")),
-            (_, None, None, None) => Ok(None),
+        let sections = &self.loaded.config.profiles;
+        if let Some(first) = sections.get(name).and_then(|section| section.regions.first()) {
+            return Ok(Some(first.clone()));
+        }
+        match profiles.value(name, "region") {
+            Some(own) => Ok(Some(parse(own, &format!("profile `{name}`"))?)),
+            None => Ok(chosen.map(|chosen| chosen.value)),
         }
     }
 }

@@ -1,41 +1,34 @@
 //! One resolution: the snapshot, the look-up, the choice, and what is said when there is none.
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
-
-use jiff::Timestamp;
 
 use super::{Freshness, PickArgs, Purpose, Reached, Resolved, bare, check_reachable, scope, words};
-use crate::aws::Aws;
 use crate::commands::context::Context;
 use crate::commands::error::{CommandError, Kind};
 use crate::config::Demands;
 use crate::config::values::{Confirm, Refresh};
-use crate::ids::{NodeId, Scope};
+use crate::ids::Scope;
 use crate::inventory::lookup::{Found, LookupError, find};
 use crate::inventory::node::Node;
-use crate::inventory::query::{Pattern, Query};
+use crate::inventory::query::Query;
 use crate::inventory::renew::renew;
 use crate::inventory::snapshot::Snapshots;
-use crate::resolve::nearest::nearest;
 use crate::resolve::order::{Choice, Pick, Standing, choose, sort, standing};
-use crate::resolve::{Names as _, Via, Wanted};
+use crate::resolve::{Via, Wanted};
 use crate::transport::plan::Gate;
 use crate::ui::{Presence, picker};
 
-/// Names of the snapshot that are compared for "did you mean".
-const MANY: usize = 200_000;
 /// Candidates that an error lists.
 const LISTED: usize = 20;
 
 pub(super) struct Search<'a> {
-    ctx: &'a Context,
-    reached: Reached,
-    wanted: Wanted,
+    pub(super) ctx: &'a Context,
+    pub(super) reached: Reached,
+    pub(super) wanted: Wanted,
     flags: PickArgs,
     purpose: Purpose,
     demands: Demands,
-    snapshots: Snapshots,
+    pub(super) snapshots: Snapshots,
 }
 
 impl<'a> Search<'a> {
@@ -93,11 +86,16 @@ impl<'a> Search<'a> {
             // Without both halves, ids are all there is, and they suffice for a session.
             Err(LookupError::BothMissing { ec2, ssm }) => {
                 return match self.wanted.id() {
-                    Some(id) if self.purpose != Purpose::Inspect => {
+                    Some(id) => {
+                        if self.purpose == Purpose::Inspect {
+                            self.ctx.ui().warn(&format!(
+                                "neither EC2 nor SSM tells anything of {id}: nothing but the id is known"
+                            ));
+                        }
                         let (node, via) = (bare(id), self.wanted.via.clone());
                         Ok(self.resolved(node, via, Freshness::Given, None))
                     }
-                    _ => Err(words::lookup_failed(
+                    None => Err(words::lookup_failed(
                         &self.doing(),
                         &LookupError::BothMissing { ec2, ssm },
                     )),
@@ -147,7 +145,7 @@ impl<'a> Search<'a> {
     }
 
     /// What decides among several: a flag, else the config; never where a session has to be confirmed.
-    fn pick(&self) -> Pick {
+    pub(super) fn pick(&self) -> Pick {
         if self.demands.confirm == Confirm::Never {
             self.flags.pick().unwrap_or_else(|| self.wanted.pick())
         } else {
@@ -176,38 +174,6 @@ impl<'a> Search<'a> {
             tracing::info!("{line}");
         }
         Ok(found)
-    }
-
-    /// The look-up that runs while the session starts. Its word on the name counts.
-    fn gate(&self, node: &Node) -> Gate {
-        let aws = Arc::clone(&self.reached.aws);
-        let scope = self.reached.scope.clone();
-        let snapshots = self.ctx_snapshots();
-        let (query, pick) = (self.wanted.query.clone(), self.pick());
-        let (name, id) = (self.wanted.name.clone(), node.id.clone());
-        let learnt = self
-            .snapshots
-            .open(&scope)
-            .and_then(|snapshot| snapshot.learnt(node));
-        // Spawned, not merely handed over: it has to be on its way before anybody waits for it.
-        let look_up = tokio::spawn(async move { agree(&aws, &scope, snapshots, &query, pick, &id).await });
-        Box::pin(async move {
-            let outcome = look_up
-                .await
-                .unwrap_or_else(|_| Err("the look-up was broken off".to_owned()));
-            outcome.map_err(|why| match learnt {
-                Some(learnt) => format!(
-                    "`{name}` is not what was remembered ({} old): {why}",
-                    words::age(learnt, Timestamp::now())
-                ),
-                None => format!("`{name}` is not what was remembered: {why}"),
-            })
-        })
-    }
-
-    /// The snapshots, unless the config keeps commands from renewing them.
-    fn ctx_snapshots(&self) -> Option<Snapshots> {
-        renews(self.ctx).then(|| self.snapshots.clone())
     }
 
     /// The nodes whose Name begins with what was typed, where a person typed it and one Name alone does.
@@ -290,119 +256,12 @@ impl<'a> Search<'a> {
         })
     }
 
-    /// None fits: what is near, and where it was looked for.
-    fn nothing(&self, found: &Found) -> CommandError {
-        let Reached { aws, scope, .. } = &self.reached;
-        let criterion = words::criterion(&self.wanted);
-        let kind = match self.wanted.id() {
-            Some(_) => Kind::Refused,
-            None => Kind::Usage,
-        };
-        let mut failure = CommandError::new(kind, format!("no node in {scope} {criterion}"))
-            .because(format!("searched: {scope} by {}", scope::way(aws)));
-        for line in words::lacks(&found.coverage) {
-            failure = failure.because(line);
-        }
-        for elsewhere in self.elsewhere() {
-            failure = failure.hint(elsewhere);
-        }
-        if self.wanted.via == Via::Name
-            && let Some(hint) = words::did_you_mean(&self.near())
-        {
-            failure = failure.hint(hint);
-        }
-        failure.hint("`ssmx ls` shows what there is")
-    }
-
-    /// Names like the one that was typed: of the config, and of the snapshot.
-    fn near(&self) -> Vec<String> {
-        let mut known = Vec::new();
-        if let Ok(config) = self.ctx.config() {
-            known = super::Known {
-                config,
-                profiles: None,
-            }
-            .all();
-        }
-        if let Some(snapshot) = self.snapshots.open(&self.reached.scope) {
-            known.extend(snapshot.names("", MANY).into_iter().filter_map(|row| row.name));
-        }
-        nearest(&self.wanted.name, known)
-    }
-
-    /// Where else the same thing is remembered to be.
-    fn elsewhere(&self) -> Vec<String> {
-        let exact = matches!(self.wanted.query.name, Some(Pattern::Exact(_)));
-        if !exact && self.wanted.id().is_none() {
-            return Vec::new();
-        }
-        let others = self
-            .snapshots
-            .scopes()
-            .into_iter()
-            .filter(|scope| *scope != self.reached.scope);
-        let holding = others.filter(|scope| {
-            let nodes = self
-                .snapshots
-                .open(scope)
-                .and_then(|snapshot| snapshot.find(&self.wanted.query));
-            nodes.is_some_and(|nodes| !nodes.is_empty())
-        });
-        let reach = self.snapshots.reach();
-        let by = |scope: &Scope| {
-            let profiles = reach.profiles();
-            let profile = profiles
-                .iter()
-                .find(|profile| reach.of(Some(profile), None).contains(scope));
-            match profile {
-                Some(profile) => format!(
-                    "it was seen in {scope}: try `--profile {profile} --region {}`",
-                    scope.region
-                ),
-                None => format!("it was seen in {scope}"),
-            }
-        };
-        holding.map(|scope| by(&scope)).collect()
-    }
-
     fn doing(&self) -> String {
         format!("cannot look up `{}` in {}", self.wanted.name, self.reached.scope)
     }
 }
 
-/// Whether the name still means that node.
-async fn agree(
-    aws: &Aws,
-    scope: &Scope,
-    snapshots: Option<Snapshots>,
-    query: &Query,
-    pick: Pick,
-    id: &NodeId,
-) -> Result<(), String> {
-    let found = match find(aws, query).await {
-        Ok(found) => found,
-        Err(error) => {
-            let mut why = format!("it could not be looked up ({error}");
-            if let LookupError::BothMissing { ec2, ssm } = &error {
-                why.push_str(&format!(": {ec2}; {ssm}"));
-            }
-            return Err(format!("{why})"));
-        }
-    };
-    if let Some(snapshots) = snapshots
-        && let Err(error) = snapshots.update(scope, query, &found.nodes)
-    {
-        tracing::debug!(%error, "the snapshot is not renewed");
-    }
-    match choose(found.nodes, pick) {
-        Choice::One { node, .. } if node.id == *id => Ok(()),
-        Choice::One { node, .. } => Err(format!("it is {} now, not {id}", node.id)),
-        Choice::Several(nodes) => Err(format!("{} nodes bear it now", nodes.len())),
-        Choice::None => Err("no node bears it any more".to_owned()),
-    }
-}
-
-fn renews(ctx: &Context) -> bool {
+pub(super) fn renews(ctx: &Context) -> bool {
     ctx.config()
         .is_ok_and(|config| config.defaults.refresh != Refresh::Off)
 }

@@ -1,0 +1,138 @@
+//! A story's scenery: a home of its own, a sandbox, and the built program run in both.
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use ssmx_sandbox::{Options, Sandbox, Scenario};
+use tempfile::TempDir;
+
+/// A home and a sandbox. Both are gone when it is dropped.
+pub struct TestEnv {
+    home: TempDir,
+    /// The AWS that the program meets.
+    pub sandbox: Sandbox,
+    variables: Vec<(String, String)>,
+}
+
+impl TestEnv {
+    /// The demo sandbox, an empty home.
+    pub fn new() -> Self {
+        Self::with(Scenario::demo())
+    }
+
+    /// Another sandbox.
+    pub fn with(scenario: Scenario) -> Self {
+        let sandbox = Sandbox::start_blocking(scenario, &Options::default()).unwrap();
+        let mut variables = sandbox.env();
+        // A throttled or broken endpoint is met in milliseconds, not in the seconds that real ones deserve.
+        variables.push(("AWS_MAX_ATTEMPTS".to_owned(), "2".to_owned()));
+        Self {
+            home: tempfile::tempdir().unwrap(),
+            sandbox,
+            variables,
+        }
+    }
+
+    /// Sets a variable for all runs.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.unset(name);
+        self.variables.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Takes a variable away.
+    pub fn unset(&mut self, name: &str) {
+        self.variables.retain(|(known, _)| known != name);
+    }
+
+    /// The home directory.
+    pub fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// Where snapshots lie.
+    pub fn cache(&self) -> PathBuf {
+        self.home().join(".cache/ssmx")
+    }
+
+    /// Writes the user's config.
+    pub fn config(&self, text: &str) {
+        let file = self.home().join(".config/ssmx/config.toml");
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, format!("schema = 1\n{text}")).unwrap();
+    }
+
+    /// The program with these words, its environment no more than what is set here.
+    pub fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ssmx"));
+        command
+            .args(words)
+            .current_dir(self.home())
+            .env_clear()
+            .env("HOME", self.home())
+            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+            .envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    /// Runs the program without a terminal.
+    pub fn run(&self, words: &[&str]) -> Told {
+        Told::of(&self.command(words).output().unwrap(), self)
+    }
+}
+
+/// What a run told: status and both streams, with what differs from run to run replaced.
+#[must_use]
+pub struct Told {
+    /// The exit status.
+    pub status: i32,
+    /// Data.
+    pub stdout: String,
+    /// Talk.
+    pub stderr: String,
+}
+
+impl Told {
+    fn of(output: &Output, env: &TestEnv) -> Self {
+        let plain = |bytes: &[u8]| {
+            let text = String::from_utf8_lossy(bytes);
+            text.replace(&env.home().display().to_string(), "$HOME")
+                .replace(&env.sandbox.endpoint(), "$AWS")
+        };
+        Self {
+            status: output.status.code().unwrap_or(-1),
+            stdout: plain(&output.stdout),
+            stderr: without_request_ids(&plain(&output.stderr)),
+        }
+    }
+
+    /// stdout of a run that has to succeed.
+    pub fn ok(self) -> String {
+        assert_eq!(self.status, 0, "{self}");
+        self.stdout
+    }
+}
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "[status {}]", self.status)?;
+        f.write_str(&self.stdout)?;
+        if !self.stderr.is_empty() {
+            write!(f, "--- stderr\n{}", self.stderr)?;
+        }
+        Ok(())
+    }
+}
+
+fn without_request_ids(text: &str) -> String {
+    let mut plain = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("(request id ") {
+        plain.push_str(before);
+        plain.push_str("(request id …");
+        rest = after.find(')').map_or("", |end| &after[end..]);
+    }
+    plain.push_str(rest);
+    plain
+}
