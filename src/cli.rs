@@ -8,9 +8,7 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 
 use crate::commands::context::{Context, GlobalArgs};
 use crate::commands::error::{CommandError, Exit, Kind};
-use crate::commands::{
-    complete, completions, config, connect, describe, help, ls, resolve, sessions, version,
-};
+use crate::commands::{complete, completions, config, connect, console, describe, help, login, ls, resolve, sessions, version, whoami};
 use crate::ui::{Color, Ui};
 
 /// Shells and port forwards to EC2 instances by name, through AWS Session Manager
@@ -41,6 +39,9 @@ enum Command {
     Ls(ls::Args),
     Resolve(resolve::Args),
     Sessions(sessions::Args),
+    Console(console::Args),
+    Login(login::Args),
+    Whoami(whoami::Args),
     Version(version::Args),
 }
 
@@ -54,9 +55,12 @@ impl Command {
             Self::Describe(_) => "describe",
             Self::Help(_) => "help",
             Self::Ls(_) => "ls",
+            Self::Console(_) => "console",
+            Self::Login(_) => "login",
             Self::Resolve(_) => "resolve",
             Self::Sessions(_) => "sessions",
             Self::Version(_) => "version",
+            Self::Whoami(_) => "whoami",
         }
     }
 }
@@ -146,6 +150,9 @@ fn dispatch(ctx: &Context, command: Option<Command>) -> Result<Exit, CommandErro
         Some(Command::Resolve(args)) => waiting(resolve::run(ctx, args)),
         Some(Command::Sessions(args)) => waiting(sessions::run(ctx, args)),
         Some(Command::Version(args)) => version::run(ctx, args),
+        Some(Command::Console(args)) => waiting(console::run(ctx, args)),
+        Some(Command::Login(args)) => waiting(login::run(ctx, args)),
+        Some(Command::Whoami(args)) => waiting(whoami::run(ctx, args)),
     }
 }
 

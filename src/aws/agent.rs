@@ -17,6 +17,11 @@ impl UserAgent {
             words: format!(concat!("ssmx/", env!("CARGO_PKG_VERSION"), " {}"), command),
         }
     }
+
+    /// The header of requests that are not the SDK's.
+    pub(super) fn words(&self) -> &str {
+        self.words.trim()
+    }
 }
 
 #[aws_smithy_runtime_api::client::interceptors::dyn_dispatch_hint]

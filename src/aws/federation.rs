@@ -133,7 +133,7 @@ impl Aws {
                 ),
             });
         }
-        let given: serde_json::Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+        let given: serde_json::Value = serde_json::from_slice(answer.body.expose()).unwrap_or_default();
         let given = given.get("SigninToken").and_then(serde_json::Value::as_str);
         let given = given.ok_or_else(|| {
             failed(

@@ -10,6 +10,7 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
 
+use super::agent::UserAgent;
 use super::credentials::Directories;
 use super::http::Http;
 use super::profiles::Profiles;
@@ -42,7 +43,7 @@ impl Ground {
             .or_else(env::ca_bundle)
             .or_else(|| profiles.value(effective, "ca_bundle").map(PathBuf::from));
         let roots = Arc::new(Roots::new(ca_bundle, env::ssl_cert_file()));
-        let http = Http::new(Arc::clone(&roots));
+        let http = Http::new(Arc::clone(&roots), &UserAgent::new(&settings.command));
         let retries = RetryConfig::standard().with_max_attempts(attempts(effective, profiles));
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(Duration::from_secs(8))

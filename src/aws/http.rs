@@ -16,11 +16,12 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::byte_stream::ByteStream;
-use bytes::Bytes;
 
+use super::agent::UserAgent;
 use super::error::{ErrorKind, ServiceError, chain};
 use crate::net::Roots;
 use crate::net::dialer::Tls;
+use crate::secret::Secret;
 
 /// A small answer of ours is done in this time, or not at all.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -39,6 +40,7 @@ pub(super) struct Http {
 
 struct Shared {
     roots: Arc<Roots>,
+    agent: String,
     made: Mutex<Vec<(Way, SharedHttpConnector)>>,
 }
 
@@ -58,15 +60,20 @@ pub(super) struct Answer {
     pub(super) status: u16,
     /// The `Date` header, the server's own clock.
     pub(super) date: Option<String>,
-    /// The body.
-    pub(super) body: Bytes,
+    /// AWS's request id, where it stands in a header.
+    pub(super) request_id: Option<String>,
+    /// The body, which may be a secret.
+    pub(super) body: Secret<Vec<u8>>,
 }
 
 impl Http {
-    pub(super) fn new(roots: Arc<Roots>) -> Self {
-        let made = Mutex::new(Vec::new());
+    pub(super) fn new(roots: Arc<Roots>, agent: &UserAgent) -> Self {
         Self {
-            shared: Arc::new(Shared { roots, made }),
+            shared: Arc::new(Shared {
+                roots,
+                agent: agent.words().to_owned(),
+                made: Mutex::new(Vec::new()),
+            }),
         }
     }
 
@@ -82,11 +89,14 @@ impl Http {
         })
     }
 
-    /// Sends a request of ours and reads the whole answer.
+    /// Sends a request of ours, which says who we are, and reads the whole answer.
     ///
     /// # Errors
     /// When nothing usable came back in time; an answer of any status is an answer.
-    pub(super) async fn send(&self, request: HttpRequest) -> Result<Answer, ServiceError> {
+    pub(super) async fn send(&self, mut request: HttpRequest) -> Result<Answer, ServiceError> {
+        request
+            .headers_mut()
+            .insert("user-agent", self.shared.agent.clone());
         let connector = ByScheme {
             http: self.clone(),
             connect: Some(CONNECT),
@@ -172,7 +182,8 @@ impl HttpConnector for ByScheme {
 
 async fn read(response: HttpResponse) -> Result<Answer, ServiceError> {
     let status = response.status().as_u16();
-    let date = response.headers().get("date").map(ToOwned::to_owned);
+    let header = |name: &str| response.headers().get(name).map(ToOwned::to_owned);
+    let (date, request_id) = (header("date"), header("x-amzn-requestid"));
     let mut stream = ByteStream::new(response.into_body());
     let mut body = Vec::new();
     while let Some(part) = stream.next().await {
@@ -185,6 +196,7 @@ async fn read(response: HttpResponse) -> Result<Answer, ServiceError> {
     Ok(Answer {
         status,
         date,
+        request_id,
         body: body.into(),
     })
 }

@@ -18,6 +18,7 @@ pub mod login;
 mod pace;
 pub mod profiles;
 mod query;
+mod request;
 pub mod sections;
 pub mod session;
 mod signing;

@@ -1,17 +1,11 @@
-//! Signed calls in AWS's query protocol (a form in, XML out) to services that ssmx has no SDK client for: a few
-//! rare calls are not worth the minutes that another client's crate takes to build.
+//! Calls in AWS's query protocol (a form in, XML out) to services that ssmx has no SDK client for.
 
 use std::time::{Duration, SystemTime};
-
-use aws_credential_types::Credentials;
-use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
-use aws_sigv4::sign::v4;
-use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
-use aws_smithy_types::body::SdkBody;
 
 use super::Aws;
 use super::error::{ErrorKind, ServiceError};
 use super::http::Answer;
+use super::request::{Address, signed};
 
 const ATTEMPTS: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(300);
@@ -47,9 +41,9 @@ impl Aws {
         let mut attempt = 1;
         loop {
             self.pace().await;
-            let error = match self.attempt(service, &form).await {
+            let error = match self.query_once(service, &form).await {
                 Ok(answer) if (200..300).contains(&answer.status) => {
-                    return Ok(String::from_utf8_lossy(&answer.body).into_owned());
+                    return Ok(String::from_utf8_lossy(answer.body.expose()).into_owned());
                 }
                 Ok(answer) => {
                     let error = refusal(&operation, &answer);
@@ -71,51 +65,21 @@ impl Aws {
         }
     }
 
-    async fn attempt(&self, service: &Service, form: &str) -> Result<Answer, ServiceError> {
+    async fn query_once(&self, service: &Service, form: &str) -> Result<Answer, ServiceError> {
+        const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded; charset=utf-8");
         let credentials = self.credentials.credentials().await?;
-        let request = signed(service, form, credentials, SystemTime::now());
-        let request = request.map_err(|cause| {
-            ServiceError::local(ErrorKind::Other, format!("the request cannot be signed: {cause}"))
-        })?;
+        let address = Address {
+            endpoint: &service.endpoint,
+            service: service.name,
+            region: &service.region,
+        };
+        let request = signed(address, &[FORM], form, credentials, SystemTime::now())?;
         self.http.send(request).await
     }
 }
 
-fn signed(
-    service: &Service,
-    form: &str,
-    credentials: Credentials,
-    at: SystemTime,
-) -> Result<HttpRequest, String> {
-    const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded; charset=utf-8");
-    let url = format!("{}/", service.endpoint.trim_end_matches('/'));
-    let identity = credentials.into();
-    let params = v4::SigningParams::builder()
-        .identity(&identity)
-        .region(&service.region)
-        .name(service.name)
-        .time(at)
-        .settings(SigningSettings::default())
-        .build()
-        .map_err(|error| error.to_string())?;
-    let body = SignableBody::Bytes(form.as_bytes());
-    let signable = SignableRequest::new("POST", url.as_str(), std::iter::once(FORM), body);
-    let signable = signable.map_err(|error| error.to_string())?;
-    let output = sign(signable, &params.into()).map_err(|error| error.to_string())?;
-    let mut request = HttpRequest::new(SdkBody::from(form));
-    request.set_method("POST").map_err(|error| error.to_string())?;
-    request.set_uri(url.as_str()).map_err(|error| error.to_string())?;
-    let headers = request.headers_mut();
-    headers.insert(FORM.0, FORM.1);
-    headers.insert("content-length", form.len().to_string());
-    for (name, value) in output.output().headers() {
-        headers.insert(name.to_owned(), value.to_owned());
-    }
-    Ok(request)
-}
-
 fn refusal(operation: &str, answer: &Answer) -> ServiceError {
-    let text = String::from_utf8_lossy(&answer.body);
+    let text = String::from_utf8_lossy(answer.body.expose());
     let read = || {
         let document = roxmltree::Document::parse(&text).ok()?;
         let value = |name: &str| {
@@ -174,7 +138,8 @@ mod tests {
         Answer {
             status,
             date: None,
-            body: body.into(),
+            request_id: None,
+            body: body.as_bytes().to_vec().into(),
         }
     }
 
@@ -193,27 +158,5 @@ mod tests {
         }
         let page = refusal("iam:X", &answer(502, "<html>"));
         assert!(page.to_string().contains("HTTP 502"), "{page}");
-    }
-
-    #[test]
-    fn the_form_is_signed() {
-        let service = Service {
-            name: "iam",
-            endpoint: "https://iam.amazonaws.com".to_owned(),
-            region: "us-east-1".to_owned(),
-            version: "2010-05-08",
-        };
-        let credentials = Credentials::new("AKIDEXAMPLE", "secret", None, None, "test");
-        let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-        let form = "Action=ListAccountAliases&Version=2010-05-08";
-        let request = signed(&service, form, credentials, at).unwrap();
-        let authorization = request.headers().get("authorization").unwrap();
-        assert!(
-            authorization.starts_with(
-                "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20231114/us-east-1/iam/aws4_request, SignedHeaders="
-            ),
-            "{authorization}"
-        );
-        assert_eq!(request.uri(), "https://iam.amazonaws.com/");
     }
 }

@@ -84,6 +84,10 @@ pub struct GlobalArgs {
     #[arg(long, global = true, value_name = "FILE", help_heading = "Global options")]
     pub ca_bundle: Option<PathBuf>,
 
+    /// The one-time code of your MFA device, where the profile wants one
+    #[arg(long, global = true, value_name = "CODE", help_heading = "Global options")]
+    pub mfa_code: Option<String>,
+
     /// Colour what is printed: auto, on, off
     #[arg(
         long,

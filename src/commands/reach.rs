@@ -8,6 +8,7 @@ use tokio::sync::OnceCell;
 
 use super::context::Context;
 use super::error::CommandError;
+use super::sign_in;
 use crate::aws::profiles::Profiles;
 use crate::aws::{Aws, ProfileChoice, Settings};
 use crate::ids::Region;
@@ -33,6 +34,32 @@ impl Context {
         profiles.map_err(|error| CommandError::aws("cannot read AWS's profiles", &error))
     }
 
+    /// How AWS is reached by a profile in a region.
+    ///
+    /// # Errors
+    /// With everything that is wrong with the config.
+    pub fn settings(
+        &self,
+        profile: Option<ProfileChoice>,
+        region: Option<Region>,
+    ) -> Result<Settings, CommandError> {
+        let name = profile.as_ref().map_or("default", ProfileChoice::name);
+        let section = self.config()?.profiles.get(name);
+        let command = section.and_then(|section| section.mfa_command.as_ref());
+        let command = command
+            .map(|command| command.as_slice().to_vec())
+            .unwrap_or_default();
+        Ok(Settings {
+            profile,
+            region,
+            endpoint_url: self.globals().endpoint_url.clone(),
+            ca_bundle: self.globals().ca_bundle.clone(),
+            command: self.command().to_owned(),
+            cache: self.places().cache.clone(),
+            mfa: sign_in::mfa(self.ui(), self.globals().mfa_code.as_deref(), command),
+        })
+    }
+
     /// AWS by a profile in a region; the same one for the same words.
     ///
     /// # Errors
@@ -47,16 +74,8 @@ impl Context {
         if let Some(aws) = taken().get(&way) {
             return Ok(Arc::clone(aws));
         }
-        let settings = Settings {
-            profile: way.0.clone(),
-            region: way.1.clone(),
-            endpoint_url: self.globals().endpoint_url.clone(),
-            ca_bundle: self.globals().ca_bundle.clone(),
-            command: self.command().to_owned(),
-            cache: self.places().cache.clone(),
-            ..Settings::default()
-        };
-        let loaded = Aws::load(settings).await.map(Arc::new);
+        let settings = self.settings(way.0.clone(), way.1.clone())?;
+        let loaded = sign_in::load(self.ui(), settings).await.map(Arc::new);
         let aws = loaded.map_err(|error| {
             let by = way.0.as_ref().map_or_else(
                 || "AWS cannot be reached with the ambient credentials".to_owned(),

@@ -175,8 +175,9 @@ fn clean(user: &str) -> String {
         .collect();
     if name.len() < *NAME_LENGTH.start() || !name.contains(|c: char| c.is_ascii_alphanumeric()) {
         name = format!("ssmx-{name}");
+        name.truncate(*NAME_LENGTH.end());
     }
-    name
+    name.trim_end_matches('-').to_owned()
 }
 
 #[cfg(test)]
@@ -187,9 +188,9 @@ mod tests {
     fn a_session_is_named_as_sts_allows() {
         assert_eq!(clean("alice"), "alice");
         assert_eq!(clean("alice@example.com"), "alice@example.com");
-        assert_eq!(clean("CORP\\žluťoučký kůň"), "CORP--lu-ou-k--k--");
+        assert_eq!(clean("CORP\\žluťoučký kůň"), "CORP--lu-ou-k--k");
         assert_eq!(clean("a"), "ssmx-a");
-        assert_eq!(clean(""), "ssmx-");
+        assert_eq!(clean(""), "ssmx");
         assert_eq!(clean(&"x".repeat(100)).len(), 64);
     }
 }

@@ -67,6 +67,36 @@ pub async fn reach(
     Ok(Reached { aws, scope })
 }
 
+/// The way to AWS by the flags, variables and config alone. Its account is not looked at, so no pin is checked:
+/// for commands that start nothing.
+///
+/// # Errors
+/// As for [`reach`], but for pins.
+pub async fn way_here(ctx: &Context) -> Result<Arc<Aws>, CommandError> {
+    choices_here(ctx)?.aws().await
+}
+
+/// The profile that flags, variables and config choose; `None` leaves it to AWS's own default.
+///
+/// # Errors
+/// With everything that is wrong with the config.
+pub fn profile_here(ctx: &Context) -> Result<Option<ProfileChoice>, CommandError> {
+    let choices = choices_here(ctx)?;
+    let asked = choices
+        .asked
+        .map(|asked| ProfileChoice::Explicit(asked.to_owned()));
+    Ok(asked.or_else(|| choices.ambient().0))
+}
+
+fn choices_here(ctx: &Context) -> Result<Choices<'_>, CommandError> {
+    Ok(Choices {
+        ctx,
+        config: ctx.config()?,
+        asked: ctx.globals().profile.as_deref(),
+        target: None,
+    })
+}
+
 /// How the credentials are spoken of.
 pub fn way(aws: &Aws) -> String {
     match aws.profile() {
