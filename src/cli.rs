@@ -8,7 +8,7 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 
 use crate::commands::context::{Context, GlobalArgs};
 use crate::commands::error::{CommandError, Exit, Kind};
-use crate::commands::{complete, completions, config, connect, console, describe, help, login, ls, resolve, sessions, version, whoami};
+use crate::commands::{complete, completions, config, connect, console, describe, doctor, help, iam_policy, login, ls, resolve, sessions, version, whoami};
 use crate::ui::{Color, Ui};
 
 /// Shells and port forwards to EC2 instances by name, through AWS Session Manager
@@ -40,6 +40,8 @@ enum Command {
     Resolve(resolve::Args),
     Sessions(sessions::Args),
     Console(console::Args),
+    Doctor(doctor::Args),
+    IamPolicy(iam_policy::Args),
     Login(login::Args),
     Whoami(whoami::Args),
     Version(version::Args),
@@ -56,6 +58,8 @@ impl Command {
             Self::Help(_) => "help",
             Self::Ls(_) => "ls",
             Self::Console(_) => "console",
+            Self::Doctor(_) => "doctor",
+            Self::IamPolicy(_) => "iam-policy",
             Self::Login(_) => "login",
             Self::Resolve(_) => "resolve",
             Self::Sessions(_) => "sessions",
@@ -151,6 +155,8 @@ fn dispatch(ctx: &Context, command: Option<Command>) -> Result<Exit, CommandErro
         Some(Command::Sessions(args)) => waiting(sessions::run(ctx, args)),
         Some(Command::Version(args)) => version::run(ctx, args),
         Some(Command::Console(args)) => waiting(console::run(ctx, args)),
+        Some(Command::Doctor(args)) => waiting(doctor::run(ctx, args)),
+        Some(Command::IamPolicy(args)) => waiting(iam_policy::run(ctx, args)),
         Some(Command::Login(args)) => waiting(login::run(ctx, args)),
         Some(Command::Whoami(args)) => waiting(whoami::run(ctx, args)),
     }

@@ -5,6 +5,7 @@ mod agent;
 mod call;
 mod clock;
 pub mod credentials;
+pub mod diagnosis;
 mod endpoint;
 pub mod env;
 pub mod error;

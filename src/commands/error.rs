@@ -117,6 +117,13 @@ impl CommandError {
         }
     }
 
+    /// The sentence and its causes in one line, for where it is told beside other things.
+    pub fn summary(&self) -> String {
+        let causes = self.causes.iter().map(String::as_str);
+        let parts: Vec<&str> = std::iter::once(self.message.as_str()).chain(causes).collect();
+        parts.join(": ")
+    }
+
     /// Prints the failure on stderr and gives the exit status.
     pub fn report(&self, ui: &Ui) -> ExitCode {
         if !self.message.is_empty() {

@@ -133,6 +133,17 @@ impl Dialer {
     }
 }
 
+impl Stream {
+    /// Who signed the server's certificate, where there is one. Untrusted text.
+    pub fn issuer(&self) -> Option<String> {
+        let Self::Tls(stream) = self else {
+            return None;
+        };
+        let certificates = stream.get_ref().1.peer_certificates()?;
+        super::certificate::issuer(certificates.first()?)
+    }
+}
+
 async fn within<T>(place: &str, work: impl Future<Output = Result<T, DialError>>) -> Result<T, DialError> {
     timeout(PATIENCE, work).await.unwrap_or_else(|_| {
         Err(DialError::Timeout {

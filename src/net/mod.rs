@@ -1,5 +1,6 @@
 //! What all connections share: the process's one store of TLS roots, the proxy, and the way to dial.
 
+pub mod certificate;
 pub mod dialer;
 pub mod loopback;
 pub mod proxy;
