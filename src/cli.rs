@@ -8,7 +8,10 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 
 use crate::commands::context::{Context, GlobalArgs};
 use crate::commands::error::{CommandError, Exit, Kind};
-use crate::commands::{complete, completions, config, connect, console, describe, doctor, help, iam_policy, login, ls, resolve, sessions, version, whoami};
+use crate::commands::{
+    complete, completions, config, connect, console, describe, doctor, help, iam_policy, login, ls, resolve,
+    sessions, version, whoami,
+};
 use crate::ui::{Color, Ui};
 
 /// Shells and port forwards to EC2 instances by name, through AWS Session Manager

@@ -40,6 +40,16 @@ pub(crate) struct Signed {
     pub(crate) region: String,
 }
 
+impl Signed {
+    /// Who called without credentials where none are wanted.
+    pub(crate) fn nobody() -> Self {
+        Self {
+            identity: Arc::new(Identity::nobody()),
+            region: crate::scenario::DEFAULT_REGION.to_owned(),
+        }
+    }
+}
+
 /// What is signed.
 pub(crate) struct Subject<'a> {
     pub(crate) method: &'a Method,

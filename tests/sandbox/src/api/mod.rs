@@ -4,6 +4,8 @@
 mod ec2;
 mod ecs;
 mod error;
+mod iam;
+mod identity_center;
 mod input;
 mod kms;
 mod page;
@@ -44,6 +46,7 @@ const SERVICES: &[Service] = &[
     sts::SERVICE,
     kms::SERVICE,
     ecs::SERVICE,
+    iam::SERVICE,
 ];
 
 /// A call that was let in.
@@ -87,6 +90,9 @@ pub(crate) enum Reply {
 
 /// Answers one call.
 pub(crate) async fn answer(world: &World, calls: &Calls, incoming: &Incoming) -> Reply {
+    if let Some(operation) = identity_center::recognise(incoming) {
+        return without_signature(world, calls, incoming, operation).await;
+    }
     let request_id = uuid::Uuid::new_v4().to_string();
     let Some((service, operation, input)) = recognise(incoming) else {
         let refusal = Response::builder()
@@ -110,6 +116,10 @@ pub(crate) async fn answer(world: &World, calls: &Calls, incoming: &Incoming) ->
             body: &incoming.body,
         },
     )
+    .or_else(|unsigned| match (unsigned, operation.as_str()) {
+        (sigv4::Unsigned::Missing, sts::OPEN) => Ok(sigv4::Signed::nobody()),
+        (unsigned, _) => Err(unsigned),
+    })
     .and_then(|signed| match world.regions().get(&signed.region) {
         Some(OptIn::NotOptedIn) | None => Err(sigv4::Unsigned::UnknownKey),
         Some(_) => Ok(signed),
@@ -184,6 +194,53 @@ pub(crate) async fn answer(world: &World, calls: &Calls, incoming: &Incoming) ->
         response.status().as_u16(),
         result.err().map(|error| error.code.into_owned()),
     );
+    Reply::Answer(response)
+}
+
+/// Answers a call of those that are not signed. Denials, throttling and delays strike these too.
+async fn without_signature(
+    world: &World,
+    calls: &Calls,
+    incoming: &Incoming,
+    operation: &'static str,
+) -> Reply {
+    let parameters: Value = serde_json::from_slice(&incoming.body).unwrap_or_default();
+    let finish = calls.begin(Call {
+        operation: operation.to_owned(),
+        at: Instant::now(),
+        account: String::new(),
+        region: String::new(),
+        key: None,
+        parameters: parameters.clone(),
+        user_agent: incoming.header("user-agent").to_owned(),
+        tls: incoming.tls,
+        status: None,
+        error: None,
+    });
+    let (delay, effect) = world.faults.strike(&api_fault::Subject {
+        operation,
+        account: "",
+        region: "",
+        parameters: &parameters.to_string(),
+    });
+    tokio::time::sleep(delay).await;
+    let failed = |status: u16| {
+        let response = Response::builder()
+            .status(status)
+            .header("content-type", "application/json");
+        Reply::Answer(response.body("{}".to_owned()).unwrap_or_default())
+    };
+    match effect {
+        None => {}
+        Some(Effect::Hang) => return Reply::Silence,
+        Some(Effect::Cut) => return Reply::Cut,
+        Some(Effect::Throttle) => return failed(429),
+        Some(Effect::Unavailable) => return failed(503),
+        Some(Effect::Internal | Effect::Garbage) => return failed(500),
+        Some(Effect::Deny | Effect::Expired) => return failed(403),
+    }
+    let response = identity_center::answer(world, incoming);
+    finish(response.status().as_u16(), None);
     Reply::Answer(response)
 }
 

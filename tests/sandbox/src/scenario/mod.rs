@@ -3,6 +3,7 @@
 
 mod check;
 mod node;
+mod sign_in;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,6 +12,9 @@ use anyhow::Context as _;
 use serde::Deserialize;
 
 pub use node::{Agent, Node, Pacing, Ping, Platform, Service, Session, State};
+pub use sign_in::{Consent, InstanceProfile, Portal, PortalRole, Role};
+
+pub use node::{Agent, Node, Pacing, Ping, Platform, Session, State};
 
 use crate::api_fault::ApiFault;
 
@@ -45,6 +49,15 @@ pub struct Scenario {
     /// Keys of KMS.
     #[serde(default)]
     pub kms_keys: Vec<KmsKey>,
+    /// Roles that can be assumed.
+    #[serde(default)]
+    pub roles: Vec<Role>,
+    /// Instance profiles.
+    #[serde(default)]
+    pub instance_profiles: Vec<InstanceProfile>,
+    /// IAM Identity Center.
+    #[serde(default)]
+    pub portals: Vec<Portal>,
     /// Whether a data channel may be opened without a signature, as it once could.
     #[serde(default)]
     pub unsigned_upgrades: bool,

@@ -28,6 +28,20 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// Somebody without credentials.
+    pub(crate) fn nobody() -> Self {
+        Self {
+            key: String::new(),
+            secret: String::new(),
+            session_token: None,
+            account: String::new(),
+            arn: String::new(),
+            user_id: String::new(),
+            name: String::new(),
+            expires: None,
+        }
+    }
+
     pub(super) fn new(account: &Account, key: &Key) -> Self {
         let id = &account.id;
         let unique = |prefix: &str, of: &str| {

@@ -6,6 +6,7 @@ pub(crate) mod identity;
 pub(crate) mod node;
 mod regions;
 pub(crate) mod sessions;
+pub(crate) mod sign_in;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -41,6 +42,7 @@ pub struct World {
     first_account: Option<String>,
     documents: documents::Library,
     tasks: HashMap<Place, Vec<Task>>,
+    pub(crate) sign_in: sign_in::SignIn,
     pub(crate) sessions: sessions::Sessions,
     pub(crate) faults: ApiFaults,
     unsigned_upgrades: AtomicBool,
@@ -80,6 +82,7 @@ impl World {
             first_account: scenario.accounts.first().map(|account| account.id.clone()),
             documents: documents::Library::new(scenario),
             tasks: tasks(scenario),
+            sign_in: sign_in::SignIn::new(scenario),
             sessions: sessions::Sessions::new(keyrings(scenario), homes),
             faults: ApiFaults::new(scenario.faults.clone()),
             unsigned_upgrades: AtomicBool::new(scenario.unsigned_upgrades),
@@ -183,6 +186,19 @@ impl World {
             (None, Some(look)) => look(&[]),
             (None, None) => unreachable!("the closure either gave its answer or was not called"),
         }
+    }
+
+    /// The account of whatever names none.
+    pub(crate) fn first_account(&self) -> &str {
+        self.first_account.as_deref().unwrap_or_default()
+    }
+
+    /// Makes temporary credentials known, so that they can sign.
+    pub(crate) fn admit(&self, identity: Identity) -> Arc<Identity> {
+        let identity = Arc::new(identity);
+        let mut identities = self.identities.write().unwrap_or_else(PoisonError::into_inner);
+        identities.insert(identity.key.clone(), Arc::clone(&identity));
+        identity
     }
 
     pub(crate) fn identity(&self, key: &str) -> Option<Arc<Identity>> {
