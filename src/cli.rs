@@ -1,6 +1,7 @@
 //! The words of the command line, and who they are handed to.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -9,8 +10,8 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 use crate::commands::context::{Context, GlobalArgs};
 use crate::commands::error::{CommandError, Exit, Kind};
 use crate::commands::{
-    complete, completions, config, connect, console, describe, doctor, help, iam_policy, login, ls, resolve,
-    sessions, version, whoami,
+    as_plugin, complete, completions, config, connect, console, describe, doctor, exec, help, iam_policy,
+    login, ls, plugin, proxy, resolve, sessions, version, whoami,
 };
 use crate::ui::{Color, Ui};
 
@@ -38,8 +39,11 @@ enum Command {
     #[command(visible_alias = "shell")]
     Connect(connect::Args),
     Describe(describe::Args),
+    Exec(exec::Args),
     Help(help::Args),
     Ls(ls::Args),
+    Plugin(plugin::Args),
+    Proxy(proxy::Args),
     Resolve(resolve::Args),
     Sessions(sessions::Args),
     Console(console::Args),
@@ -58,12 +62,15 @@ impl Command {
             Self::Config(_) => "config",
             Self::Connect(_) => "connect",
             Self::Describe(_) => "describe",
+            Self::Exec(_) => "exec",
             Self::Help(_) => "help",
             Self::Ls(_) => "ls",
             Self::Console(_) => "console",
             Self::Doctor(_) => "doctor",
             Self::IamPolicy(_) => "iam-policy",
             Self::Login(_) => "login",
+            Self::Plugin(_) => "plugin",
+            Self::Proxy(_) => "proxy",
             Self::Resolve(_) => "resolve",
             Self::Sessions(_) => "sessions",
             Self::Version(_) => "version",
@@ -75,6 +82,9 @@ impl Command {
 /// Parses the words, runs the command, says what went wrong, and gives the exit status.
 pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
     let words: Vec<OsString> = words.into_iter().collect();
+    if words.first().is_some_and(|program| is_plugin(program)) {
+        return as_plugin::run(words.into_iter().skip(1));
+    }
     // Before anything else is awake: a TAB has no time.
     if words.get(1).is_some_and(|word| word == complete::WORD) {
         return complete::run(Cli::command(), words.get(2..).unwrap_or_default());
@@ -96,6 +106,11 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
 /// Every word that there is, with its help laid out: what parsing, completion and the manual are made from.
 pub fn command() -> clap::Command {
     help::arrange(Cli::command())
+}
+
+/// Whether we are called by the name of AWS's plugin.
+fn is_plugin(program: &OsStr) -> bool {
+    Path::new(program).file_stem() == Some(OsStr::new(as_plugin::NAME))
 }
 
 /// clap's own answers: help and version are data and succeed, mistakes are talk and 252.
@@ -151,9 +166,12 @@ fn dispatch(ctx: &Context, command: Option<Command>) -> Result<Exit, CommandErro
         Some(Command::Completions(args)) => completions::run(ctx, &args),
         Some(Command::Config(args)) => config::run(ctx, args),
         Some(Command::Connect(args)) => waiting(connect::run(ctx, args)),
+        Some(Command::Exec(args)) => waiting(exec::run(ctx, args)),
         Some(Command::Describe(args)) => waiting(describe::run(ctx, args)),
         Some(Command::Help(args)) => help::run(ctx, &args, self::command()),
         Some(Command::Ls(args)) => waiting(ls::run(ctx, args)),
+        Some(Command::Proxy(args)) => waiting(proxy::run(ctx, args)),
+        Some(Command::Plugin(args)) => waiting(plugin::run(ctx, args)),
         Some(Command::Resolve(args)) => waiting(resolve::run(ctx, args)),
         Some(Command::Sessions(args)) => waiting(sessions::run(ctx, args)),
         Some(Command::Version(args)) => version::run(ctx, args),

@@ -8,6 +8,15 @@ pub fn lookup(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.trim().is_empty())
 }
 
+/// A variable's value, which no child of ours is to inherit.
+#[expect(unsafe_code, reason = "the environment is changed while there is one thread")]
+pub fn take(name: &str) -> Option<String> {
+    let value = env::var(name).ok()?;
+    // SAFETY: called before anything else, so nothing else reads or writes the environment meanwhile.
+    unsafe { env::remove_var(name) };
+    Some(value)
+}
+
 /// The profile that the environment chooses. `AWS_PROFILE` counts before `AWS_DEFAULT_PROFILE`, as in version
 /// 2 of the AWS CLI.
 pub fn profile() -> Option<String> {

@@ -6,6 +6,7 @@ mod call;
 mod clock;
 pub mod credentials;
 pub mod diagnosis;
+pub mod document;
 mod endpoint;
 pub mod env;
 pub mod error;
@@ -32,7 +33,7 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use tokio::sync::OnceCell;
 
 use crate::ids::{AccountId, Region, Scope};
-use crate::net::{Dialer, Proxies};
+use crate::net::{Dialer, Proxies, Roots};
 use agent::UserAgent;
 use credentials::plan::{Base, Plan, Surroundings};
 use credentials::{Kept, Mfa, Source};
@@ -51,6 +52,8 @@ pub struct Settings {
     pub region: Option<Region>,
     /// One endpoint for every service (`--endpoint-url`).
     pub endpoint_url: Option<String>,
+    /// An endpoint for SSM alone, which counts before all others.
+    pub ssm_endpoint_url: Option<String>,
     /// A bundle of certificates to trust instead of the system's (`--ca-bundle`).
     pub ca_bundle: Option<PathBuf>,
     /// The ssmx command at work, for the user agent.
@@ -212,6 +215,10 @@ impl Aws {
             let config = aws_sdk_ssm::config::Builder::from(&self.sdk)
                 .interceptor(self.user_agent())
                 .interceptor(Ear(Arc::clone(&self.pace)));
+            let mut config = aws_sdk_ssm::config::Builder::from(&self.sdk).interceptor(self.user_agent());
+            if let Some(url) = &self.settings.ssm_endpoint_url {
+                config = config.endpoint_url(url);
+            }
             aws_sdk_ssm::Client::from_conf(config.build())
         })
     }
@@ -224,6 +231,12 @@ impl Aws {
     fn user_agent(&self) -> UserAgent {
         UserAgent::new(&self.settings.command)
     }
+}
+
+/// How to dial where there is no [`Aws`] to ask: by the environment's roots and proxies.
+pub fn dialer_by_environment() -> Arc<Dialer> {
+    let roots = Arc::new(Roots::new(env::ca_bundle(), env::ssl_cert_file()));
+    Arc::new(Dialer::new(roots, Proxies::from_lookup(env::lookup)))
 }
 
 fn choose_region(settings: &Settings, profile: &str, profiles: &Profiles) -> Result<Region, ServiceError> {

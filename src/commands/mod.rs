@@ -1,5 +1,6 @@
 //! One file a command: its words (the doc comments are the help) and what it does.
 
+pub mod as_plugin;
 mod browser;
 pub mod carry;
 pub mod complete;
@@ -12,12 +13,15 @@ pub mod context;
 pub mod describe;
 pub mod doctor;
 pub mod error;
+pub mod exec;
 pub mod help;
 pub mod iam_policy;
 pub mod login;
 pub mod ls;
 pub mod nodes;
 pub mod notices;
+pub mod plugin;
+pub mod proxy;
 pub mod reach;
 pub mod resolve;
 pub mod sessions;

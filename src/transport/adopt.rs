@@ -3,21 +3,28 @@
 
 use std::sync::Arc;
 
-use super::native::{self, Signing};
+use super::native;
 use super::plan::{Notice, Notices, Outcome};
 use super::{FAREWELL, TransportError, is_over, stream_url};
 use crate::aws::Aws;
 use crate::aws::session::Opening;
-use crate::ids::SessionId;
+use crate::ids::{Region, SessionId};
+use crate::net::Dialer;
 use crate::terminal::Signals;
 use tokio::time::timeout;
 
+/// The version of the plugin that we stand in for.
+pub const PLUGIN_VERSION: &str = crate::datachannel::CLIENT_VERSION;
+
 /// Who adopts, and what is known of the session.
 pub struct Adopter {
-    /// For signatures, resumption and the session's end.
-    pub aws: Arc<Aws>,
-    /// Whether there are credentials.
-    pub signing: Signing,
+    /// For signatures, resumption and the session's end. Without it the data channel opens unsigned and lasts
+    /// as long as its first socket.
+    pub aws: Option<Arc<Aws>>,
+    /// How to dial.
+    pub dialer: Arc<Dialer>,
+    /// Where the session is.
+    pub region: Region,
     /// StartSession's target, as it was given.
     pub target: String,
     /// Hosts that a stream URL may name beside AWS's own.
@@ -31,11 +38,7 @@ impl Adopter {
     /// When it did not run to its end; it is ended then too.
     pub async fn run(&self, opening: Opening, notices: &dyn Notices) -> Result<Outcome, TransportError> {
         let mut signals = Signals::listen()?;
-        stream_url::check(
-            opening.stream_url.expose(),
-            self.aws.region(),
-            &self.stream_endpoints,
-        )?;
+        stream_url::check(opening.stream_url.expose(), &self.region, &self.stream_endpoints)?;
         let session = opening.session.clone();
         let result = native::adopt(self, opening, &mut signals, notices).await;
         if !is_over(&result) {
@@ -50,11 +53,9 @@ impl Adopter {
     }
 
     async fn end(&self, session: &SessionId, signals: &mut Signals, notices: &dyn Notices) {
-        if self.signing == Signing::Never {
-            return;
-        }
+        let Some(aws) = &self.aws else { return };
         let ended = tokio::select! {
-            ended = timeout(FAREWELL, self.aws.terminate_session(session)) => ended,
+            ended = timeout(FAREWELL, aws.terminate_session(session)) => ended,
             () = signals.impatience() => return,
         };
         let trouble = match ended {

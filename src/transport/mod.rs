@@ -25,7 +25,6 @@ use crate::datachannel::{ChannelError, Refusal};
 use crate::ids::SessionId;
 use crate::terminal::record::Recorder;
 use crate::terminal::{self, Kept, Signals};
-pub use native::Signing;
 use plan::{Choice, End, Gate, Notice, Notices, Outcome, SessionPlan, Shell, Work};
 use plugin::{Call, Plugin, PluginError};
 

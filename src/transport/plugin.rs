@@ -114,14 +114,24 @@ impl Plugin {
     /// # Errors
     /// When there is none, or none that may be used.
     pub async fn find() -> Result<Self, PluginError> {
-        let path = locate(
-            candidates(env::var_os("PATH")),
-            env::current_exe().ok().as_deref(),
-        )?;
+        let path = locate(candidates(env::var_os("PATH")), ourselves().as_deref())?;
         Self::at(path).await
     }
 
     async fn at(path: PathBuf) -> Result<Self, PluginError> {
+        let version = Self::version_of(&path).await?;
+        if version <= TOO_OLD {
+            return Err(PluginError::TooOld { path, version });
+        }
+        Ok(Self { path, version })
+    }
+
+    /// What a plugin says of its version.
+    ///
+    /// # Errors
+    /// When it cannot be started or says none.
+    pub async fn version_of(path: &Path) -> Result<Version, PluginError> {
+        let path = path.to_owned();
         let no_version = |cause: String| PluginError::NoVersion {
             path: path.clone(),
             cause,
@@ -139,18 +149,14 @@ impl Plugin {
                 cause,
             })?;
         let text = String::from_utf8_lossy(&answer.stdout);
-        let version: Version = text.trim().parse().map_err(|error: InvalidId| {
+        text.trim().parse().map_err(|error: InvalidId| {
             if answer.status.success() {
                 let words: String = error.to_string().chars().take(200).collect();
                 no_version(words)
             } else {
                 no_version(answer.status.to_string())
             }
-        })?;
-        if version <= TOO_OLD {
-            return Err(PluginError::TooOld { path, version });
-        }
-        Ok(Self { path, version })
+        })
     }
 
     /// Hands the terminal to the plugin until it is done; SIGTERM and SIGHUP end it. [`End::Remote`] says no
@@ -265,9 +271,32 @@ fn is_executable(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
 }
 
+/// The plugin that the AWS CLI would start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Whether it is this very program.
+    pub is_ourselves: bool,
+}
+
+/// The first of that name on PATH, whoever it is.
+pub fn on_path() -> Option<Found> {
+    let directories = env::var_os("PATH").unwrap_or_default();
+    let mut candidates = env::split_paths(&directories).map(|directory| directory.join(PROGRAM));
+    let path = candidates.find(|path| is_executable(path))?;
+    let is_ourselves = ourselves().is_some_and(|us| is_same_file(&us, &path));
+    Some(Found { path, is_ourselves })
+}
+
+/// Where this program is.
+pub fn ourselves() -> Option<PathBuf> {
+    env::current_exe().ok()
+}
+
 /// By device and inode, so that hard links count too.
 #[cfg(unix)]
-fn is_same_file(one: &Path, other: &Path) -> bool {
+pub fn is_same_file(one: &Path, other: &Path) -> bool {
     use std::os::unix::fs::MetadataExt as _;
     match (fs::metadata(one), fs::metadata(other)) {
         (Ok(one), Ok(other)) => one.dev() == other.dev() && one.ino() == other.ino(),

@@ -23,6 +23,8 @@ pub enum Form {
     Separate,
     /// At the end of the output.
     Wrapped,
+    /// At the end of the output, which is a terminal's.
+    Terminal,
 }
 
 /// A script, and how its output is to be read.
@@ -37,8 +39,13 @@ pub struct Script {
 /// Makes the script. `None` for what cannot be had: whole bytes from PowerShell, which takes output apart into
 /// lines of text.
 pub fn script(wanted: Wanted<'_>) -> Option<Script> {
-    let mark = (wanted.form == Form::Wrapped).then(Mark::new);
+    let mark = (wanted.form != Form::Separate).then(Mark::new);
     let text = match (wanted.platform, wanted.carriage) {
+        (Platform::Posix, Carriage::Plain) if wanted.form == Form::Terminal => {
+            // A Ctrl-C reaches the shell outside too, which has to outlive it. What it runs has no trap.
+            let script = posix(wanted.words, Carriage::Plain, mark.as_ref());
+            format!("trap : INT QUIT; {script}")
+        }
         (Platform::Posix, carriage) => posix(wanted.words, carriage, mark.as_ref()),
         (Platform::Windows, Carriage::Plain) => windows(wanted.words, mark.as_ref()),
         (Platform::Windows, Carriage::Base64) => return None,
@@ -162,7 +169,7 @@ mod tests {
         errors.extend_from_slice(&stderr.finish().unwrap());
         let status = match form {
             Form::Separate => said.status.code(),
-            Form::Wrapped => stdout.status(),
+            Form::Wrapped | Form::Terminal => stdout.status(),
         };
         Ran {
             stdout: read,
@@ -214,10 +221,30 @@ mod tests {
                     assert_eq!(ran.stdout, b"out\nno newline", "{carriage:?} {form:?}");
                     assert_eq!(ran.stderr, b"err\n", "{carriage:?} {form:?}");
                 }
+                (_, Form::Terminal) => unreachable!(),
                 // There the agent would merge them; here it is done before.
                 (Carriage::Base64, Form::Wrapped) => assert_eq!(ran.stdout, b"out\nerr\nno newline"),
             }
         }
+    }
+
+    #[test]
+    fn in_a_terminal_the_status_outlives_ctrl_c() {
+        // As a terminal does it: to all of them.
+        let text = "sleep 0.05; kill -INT 0; sleep 5";
+        let script = script(Wanted {
+            words: &Words::Shell(text.to_owned()),
+            platform: Platform::Posix,
+            carriage: Carriage::Plain,
+            form: Form::Terminal,
+        })
+        .unwrap();
+        let mut command = std::process::Command::new("sh");
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        let said = command.args(["-c", &script.text]).output().unwrap();
+        let mut decoder = Decoder::new(&script.reading);
+        assert_eq!(decoder.push(&said.stdout).unwrap(), &b""[..]);
+        assert_eq!(decoder.status(), Some(130));
     }
 
     #[test]

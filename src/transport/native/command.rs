@@ -110,10 +110,16 @@ pub(super) async fn run(
     notices: &dyn Notices,
 ) -> Result<Finish, TransportError> {
     let mut streams = Streams::start(reading)?;
-    let mut status = None;
+    let mut status = Status::default();
     let carried = carry(channel, reading, &mut streams, &mut status, signals, notices).await;
     let rest = streams.rest();
-    let status = status.or(streams.out.status());
+    let interrupt = status.interrupt;
+    let status = status.told.or(streams.out.status());
+    let carried = match (carried, interrupt) {
+        // The remote shell itself went the way that was meant for the command.
+        (Ok(End::Remote(_)), Some(number)) if status.is_none() => Ok(End::Signal(number)),
+        (carried, _) => carried,
+    };
     let finishing = streams.finish();
     let end = match carried {
         // The command's last bytes take as long as their reader takes.
@@ -137,18 +143,25 @@ pub(super) async fn run(
     Ok(Finish { end: end?, status })
 }
 
+/// What is known of how the command ended.
+#[derive(Default)]
+struct Status {
+    told: Option<i32>,
+    /// The signal that was passed on to it.
+    interrupt: Option<i32>,
+}
+
 async fn carry(
     channel: Channel,
     reading: &Reading,
     streams: &mut Streams,
-    status: &mut Option<i32>,
+    status: &mut Status,
     signals: &mut Signals,
     notices: &dyn Notices,
 ) -> Result<End, TransportError> {
     let (mut events, writer) = channel.split();
     let mut watch = Watch::new(notices);
     let mut is_ready = false;
-    let mut interrupts = 0;
     let far = Instant::now() + Duration::from_secs(60 * 60 * 24 * 365);
     let out_of_time = reading.timeout.map_or(far, |after| Instant::now() + after);
     let mut abandon = far;
@@ -164,7 +177,7 @@ async fn carry(
                     streams.take(to, &bytes)?;
                 }
                 Came::Event(Event::ExitCode(code)) => {
-                    *status = Some(code);
+                    status.told = Some(code);
                     if reading.streams == ToWhere::AsThePlugin {
                         streams.show_status(code);
                     }
@@ -190,8 +203,7 @@ async fn carry(
                         Some(Signal::QUIT) => QUIT,
                         _ => return Ok(End::Signal(number)),
                     };
-                    interrupts += 1;
-                    if !is_ready || interrupts > 1 {
+                    if !is_ready || status.interrupt.replace(number).is_some() {
                         return Ok(End::Signal(number));
                     }
                     writer.interrupt(Bytes::copy_from_slice(&[byte]));

@@ -8,23 +8,23 @@ use crate::aws::session::Resumed;
 use crate::datachannel::{
     BoxFuture, DataKey, Gateway, GatewayError, Headers, KEY_LENGTH, KeyWish, Lasting, Opening, Resumption,
 };
-use crate::ids::SessionId;
+use crate::ids::{Region, SessionId};
+use crate::transport::adopt::Adopter;
 use crate::transport::stream_url;
 
-/// Whether requests are signed.
+/// Whether the data channel may open unsigned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Signing {
-    /// They are; without credentials there is no session.
-    Always,
-    /// They are, where there are credentials.
-    IfPossible,
-    /// They are not: there are no credentials.
-    Never,
+pub(super) enum Unsigned {
+    /// It may not: without credentials there is no session.
+    Refused,
+    /// It may, where credentials cannot be had: so does the plugin, and the gateway may take it.
+    Accepted,
 }
 
 pub(super) struct AwsGateway {
-    aws: Arc<Aws>,
-    signing: Signing,
+    aws: Option<Arc<Aws>>,
+    unsigned: Unsigned,
+    region: Region,
     session: SessionId,
     /// As StartSession was given it; part of the encryption context.
     target: String,
@@ -34,63 +34,65 @@ pub(super) struct AwsGateway {
 impl AwsGateway {
     pub(super) fn new(aws: Arc<Aws>, session: SessionId, target: String, allowed: Vec<String>) -> Self {
         Self {
-            aws,
-            signing: Signing::Always,
+            region: aws.region().clone(),
+            aws: Some(aws),
+            unsigned: Unsigned::Refused,
             session,
             target,
             allowed,
         }
     }
-}
 
-impl AwsGateway {
-    pub(super) fn signing(self, signing: Signing) -> Self {
-        Self { signing, ..self }
+    /// For a session that somebody else has started, perhaps without credentials here.
+    pub(super) fn adopted(adopter: &Adopter, session: SessionId) -> Self {
+        Self {
+            aws: adopter.aws.clone(),
+            unsigned: Unsigned::Accepted,
+            region: adopter.region.clone(),
+            session,
+            target: adopter.target.clone(),
+            allowed: adopter.stream_endpoints.clone(),
+        }
     }
 
-    fn credentials(&self) -> Result<(), GatewayError> {
-        match self.signing {
-            Signing::Always | Signing::IfPossible => Ok(()),
-            Signing::Never => Err(GatewayError {
-                message: "there are no credentials to ask AWS with".to_owned(),
-                lasting: Lasting::Final,
-            }),
-        }
+    fn aws(&self) -> Result<&Aws, GatewayError> {
+        self.aws.as_deref().ok_or_else(|| GatewayError {
+            message: "there are no credentials to ask AWS with".to_owned(),
+            lasting: Lasting::Final,
+        })
     }
 }
 
 impl Gateway for AwsGateway {
     fn sign<'a>(&'a self, url: &'a str) -> BoxFuture<'a, Result<Headers, GatewayError>> {
         Box::pin(async move {
-            match (self.signing, self.aws.sign_upgrade(url).await) {
-                (_, Ok(headers)) if self.signing != Signing::Never => Ok(headers),
-                (Signing::Always, Err(error)) => Err(trouble(&error)),
-                (_, signed) => {
-                    // So does the plugin: the gateway may take it.
-                    tracing::warn!(error = ?signed.err(), "the data channel opens unsigned");
+            let signed = match self.aws() {
+                Ok(aws) => aws.sign_upgrade(url).await.map_err(|error| trouble(&error)),
+                Err(error) => Err(error),
+            };
+            match (signed, self.unsigned) {
+                (Err(error), Unsigned::Accepted) => {
+                    tracing::warn!(%error, "the data channel opens unsigned");
                     Ok(Headers::new())
                 }
+                (signed, _) => signed,
             }
         })
     }
 
     fn resume(&self) -> BoxFuture<'_, Result<Resumption, GatewayError>> {
         Box::pin(async {
-            self.credentials()?;
-            match self
-                .aws
-                .resume_session(&self.session)
-                .await
-                .map_err(|error| trouble(&error))?
-            {
+            let resumed = self.aws()?.resume_session(&self.session).await;
+            match resumed.map_err(|error| trouble(&error))? {
                 Resumed::TimedOut => Ok(Resumption::TimedOut),
                 Resumed::Open(opening) => {
                     // The new address is as untrusted as the first one was.
-                    stream_url::check(opening.stream_url.expose(), self.aws.region(), &self.allowed)
-                        .map_err(|error| GatewayError {
+                    stream_url::check(opening.stream_url.expose(), &self.region, &self.allowed).map_err(
+                        |error| GatewayError {
                             message: error.to_string(),
                             lasting: Lasting::Final,
-                        })?;
+                        },
+                    )?;
                     Ok(Resumption::Open(Opening {
                         session: opening.session,
                         url: opening.stream_url,
@@ -103,13 +105,15 @@ impl Gateway for AwsGateway {
 
     fn data_key<'a>(&'a self, wish: &'a KeyWish) -> BoxFuture<'a, Result<DataKey, GatewayError>> {
         Box::pin(async move {
-            self.credentials()?;
+            if self.target.is_empty() {
+                return Err(GatewayError {
+                    message: "the caller did not say the session's target; a newer AWS CLI does".to_owned(),
+                    lasting: Lasting::Final,
+                });
+            }
             let context = wish.context(self.session.as_str(), &self.target);
-            let key = self
-                .aws
-                .generate_data_key(&wish.key_id, KEY_LENGTH, &context)
-                .await;
-            let key = key.map_err(|error| trouble(&error))?;
+            let key = self.aws()?.generate_data_key(&wish.key_id, KEY_LENGTH, &context);
+            let key = key.await.map_err(|error| trouble(&error))?;
             Ok(DataKey {
                 plaintext: key.plaintext,
                 ciphertext: key.ciphertext,

@@ -19,7 +19,6 @@ use crate::datachannel::{self, Event, Options, PortMode, Refusal, SessionType};
 use crate::terminal::Signals;
 use crate::terminal::record::Recorder;
 use gateway::AwsGateway;
-pub use gateway::Signing;
 
 /// How a session came out, and with which status.
 #[derive(Debug)]
@@ -99,19 +98,13 @@ pub(super) async fn adopt(
     signals: &mut Signals,
     notices: &dyn Notices,
 ) -> Result<Finish, TransportError> {
-    let gateway = AwsGateway::new(
-        Arc::clone(&adopter.aws),
-        opening.session.clone(),
-        adopter.target.clone(),
-        adopter.stream_endpoints.clone(),
-    );
-    let gateway = Arc::new(gateway.signing(adopter.signing));
+    let gateway = Arc::new(AwsGateway::adopted(adopter, opening.session.clone()));
     let opening = datachannel::Opening {
         session: opening.session,
         url: opening.stream_url,
         token: opening.token,
     };
-    let opened = datachannel::open(opening, gateway, adopter.aws.dialer(), Options::ADOPTED);
+    let opened = datachannel::open(opening, gateway, Arc::clone(&adopter.dialer), Options::ADOPTED);
     let mut channel = tokio::select! {
         channel = opened => channel?,
         signal = signals.ended() => return Ok(Finish::without_status(End::Signal(signal))),

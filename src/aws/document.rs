@@ -1,0 +1,175 @@
+//! What a session document offers, looked up once and remembered.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use super::Aws;
+use super::error::{ErrorKind, ServiceError};
+
+const PARAMETER: &str = "separateOutputStream";
+/// AWS's own documents hardly ever change.
+const AWS_OWN: &str = "AWS-";
+const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
+const REMEMBERED_AWS_OWN: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// Whether the output of a document's command comes as two streams, with the status after them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SeparateOutput {
+    /// Where the parameter `separateOutputStream` has this value.
+    Asked(String),
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+impl Aws {
+    /// How the document hands out the output of its command.
+    ///
+    /// # Errors
+    /// What AWS refuses; a document that is no JSON.
+    pub async fn separate_output(&self, document: &str) -> Result<SeparateOutput, ServiceError> {
+        const OPERATION: &str = "ssm:GetDocument";
+        let scope = self.scope().await?;
+        let name = [
+            document,
+            &scope.to_string(),
+            &self.endpoint_url().unwrap_or_default(),
+        ]
+        .join("\0");
+        let file = self.settings.cache.as_deref().map(|cache| file(cache, &name));
+        let lasts = if document.starts_with(AWS_OWN) {
+            REMEMBERED_AWS_OWN
+        } else {
+            REMEMBERED
+        };
+        if let Some(known) = file.as_deref().and_then(|file| remembered(file, lasts)) {
+            return Ok(known);
+        }
+        let call = self.ssm().get_document().name(document);
+        let answer = call
+            .send()
+            .await
+            .map_err(|error| ServiceError::from_sdk(OPERATION, error))?;
+        let content = answer.content().unwrap_or_default();
+        let found = read(content).ok_or_else(|| ServiceError {
+            operation: OPERATION.to_owned(),
+            ..ServiceError::local(
+                ErrorKind::Other,
+                format!("the content of document {document} is not JSON"),
+            )
+        })?;
+        if let Some(file) = file
+            && let Err(error) = remember(&file, &found)
+        {
+            tracing::debug!(%error, file = %file.display(), "what the document offers is not remembered");
+        }
+        Ok(found)
+    }
+}
+
+fn read(content: &str) -> Option<SeparateOutput> {
+    let content: Value = serde_json::from_str(content).ok()?;
+    if let Some(rules) = content.pointer(&format!("/parameters/{PARAMETER}")) {
+        let allowed = rules.get("allowedValues").and_then(Value::as_array);
+        let yes = allowed
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .find(|value| value.eq_ignore_ascii_case("true"));
+        return Some(SeparateOutput::Asked(yes.unwrap_or("true").to_owned()));
+    }
+    let properties = content.get("properties");
+    let places = ["", "/linux", "/windows", "/macos"].map(|platform| format!("{platform}/{PARAMETER}"));
+    let is_on =
+        places.iter().any(
+            |place| match properties.and_then(|properties| properties.pointer(place)) {
+                Some(Value::Bool(on)) => *on,
+                Some(Value::String(text)) => text.eq_ignore_ascii_case("true"),
+                _ => false,
+            },
+        );
+    Some(if is_on {
+        SeparateOutput::Always
+    } else {
+        SeparateOutput::Never
+    })
+}
+
+fn file(cache: &Path, name: &str) -> PathBuf {
+    let hash = Sha256::digest(name);
+    let name: String = hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    cache.join("documents").join(name)
+}
+
+fn remembered(file: &Path, lasts: Duration) -> Option<SeparateOutput> {
+    let age = fs::metadata(file).ok()?.modified().ok()?.elapsed().ok()?;
+    let text = fs::read_to_string(file).ok().filter(|_| age < lasts)?;
+    serde_json::from_str(&text).ok()
+}
+
+fn remember(file: &Path, found: &SeparateOutput) -> std::io::Result<()> {
+    let directory = file.parent().unwrap_or(file);
+    fs::create_dir_all(directory)?;
+    let mut new = tempfile::NamedTempFile::new_in(directory)?;
+    new.write_all(serde_json::to_string(found)?.as_bytes())?;
+    new.persist(file)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parameter_the_property_or_neither() {
+        for (content, expected) in [
+            (
+                r#"{"parameters":{"command":{}},"properties":{"linux":{}}}"#,
+                SeparateOutput::Never,
+            ),
+            (
+                r#"{"parameters":{"separateOutputStream":{"allowedValues":["True","False"]}}}"#,
+                SeparateOutput::Asked("True".into()),
+            ),
+            (
+                r#"{"parameters":{"separateOutputStream":{}}}"#,
+                SeparateOutput::Asked("true".into()),
+            ),
+            (
+                r#"{"properties":{"separateOutputStream":true}}"#,
+                SeparateOutput::Always,
+            ),
+            (
+                r#"{"properties":{"linux":{"separateOutputStream":"True"}}}"#,
+                SeparateOutput::Always,
+            ),
+            (
+                r#"{"properties":{"separateOutputStream":"False"}}"#,
+                SeparateOutput::Never,
+            ),
+            ("{}", SeparateOutput::Never),
+        ] {
+            assert_eq!(read(content), Some(expected), "{content}");
+        }
+        assert_eq!(read("schemaVersion: 1"), None);
+    }
+
+    #[test]
+    fn it_is_remembered_for_a_while() {
+        let cache = tempfile::tempdir().unwrap();
+        let file = file(cache.path(), "a document");
+        assert_eq!(remembered(&file, REMEMBERED), None);
+        remember(&file, &SeparateOutput::Always).unwrap();
+        assert_eq!(remembered(&file, REMEMBERED), Some(SeparateOutput::Always));
+        assert_eq!(remembered(&file, Duration::ZERO), None);
+        fs::write(&file, "rubbish").unwrap();
+        assert_eq!(remembered(&file, REMEMBERED), None);
+    }
+}

@@ -1,0 +1,83 @@
+//! `ssmx proxy`: a port's bytes on stdin and stdout, for ssh.
+
+use std::collections::BTreeMap;
+
+use super::carry::{carry, shell_exit};
+use super::consent::{self, ConsentArgs};
+use super::context::Context;
+use super::error::{CommandError, Exit};
+use super::targets::{PickArgs, Purpose};
+use crate::aws::session::SessionRequest;
+use crate::config::values::Period;
+use crate::transport::plan::{Choice, SessionPlan, Work};
+
+/// AWS's document for one port as one stream.
+const DOCUMENT: &str = "AWS-StartSSHSession";
+
+/// Carry a port of a node on stdin and stdout, for ssh's ProxyCommand
+///
+/// In ~/.ssh/config:
+///   Host prod-*
+///     ProxyCommand ssmx proxy %h %p
+///
+/// Agents know no half-closed connection: after the end of stdin, what the node still sends is awaited until it
+/// closes or has been silent for `--linger`.
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Args {
+    /// A name, an alias, an id, a selector (name=…, tag:Key=Value, ip=…, dns=…, asg=…) or PROFILE/NAME
+    pub target: String,
+
+    /// The port on the node
+    #[arg(default_value_t = 22, value_parser = clap::value_parser!(u16).range(1..))]
+    pub port: u16,
+
+    /// How long the node may be silent after the end of stdin
+    #[arg(long, value_name = "TIME", default_value = "15s", value_parser = period)]
+    pub linger: Period,
+
+    /// The session document, instead of AWS's own
+    #[arg(long, visible_alias = "document-name", value_name = "NAME")]
+    pub document: Option<String>,
+
+    #[command(flatten)]
+    pub consent: ConsentArgs,
+
+    #[command(flatten)]
+    pub pick: PickArgs,
+}
+
+fn period(text: &str) -> Result<Period, String> {
+    text.parse()
+        .map_err(|_| "a time such as 15s or 1m was expected".to_owned())
+}
+
+/// Joins stdin and stdout to the port until either ends.
+///
+/// # Errors
+/// When the port cannot be reached, or the session did not run to its end.
+pub async fn run(ctx: &Context, args: Args) -> Result<Exit, CommandError> {
+    let resolved = ctx
+        .resolve(Some(&args.target), args.pick, Purpose::Unattended)
+        .await?;
+    let document = args.document.clone().unwrap_or_else(|| DOCUMENT.to_owned());
+    consent::document(ctx, Some(&document))?;
+    // The plugin's words would be taken for the stream: where it is configured, it is meant for shells.
+    let choice = consent::transport(ctx, Some(Choice::Native), resolved.aws.profile())?;
+    let reason = consent::obtain(ctx, &args.consent, "open a port of", &resolved)?;
+    let Period(linger) = args.linger;
+    let parameters = BTreeMap::from([("portNumber".to_owned(), vec![args.port.to_string()])]);
+    let outcome = carry(ctx, resolved, choice, Purpose::Unattended, |resolved| {
+        SessionPlan {
+            request: SessionRequest {
+                target: resolved.node.id.clone(),
+                document: Some(document.clone()),
+                parameters: parameters.clone(),
+                reason: reason.clone(),
+            },
+            work: Work::Stdio { linger },
+        }
+    })
+    .await?;
+    shell_exit(&outcome)
+}
