@@ -22,16 +22,9 @@ const TERMINAL: &str = "AWS-StartInteractiveCommand";
 
 /// Run one command on a node
 ///
-/// Examples:
-///   ssmx exec prod-web -- systemctl status nginx
-///   ssmx exec prod-web --shell 'grep -c ERROR /var/log/app/*.log | sort'
-///   ssmx exec prod-web --binary -- cat /var/log/app.log.gz > app.log.gz
-///   ssmx exec -it prod-web -- top
-///
 /// Arguments arrive as they were typed; stdin is not read. The exit status is the command's, 128+n where signal n
 /// killed it; 252 to 255 may be ssmx's own, which `--status-file` tells for certain.
 #[derive(Debug, Default, clap::Args)]
-#[command(verbatim_doc_comment)]
 pub struct Args {
     /// A name, an alias, an id, a selector (name=…, tag:Key=Value, ip=…, dns=…, asg=…) or PROFILE/NAME
     pub target: String,
@@ -266,8 +259,10 @@ fn exit(args: &Args, platform: Platform, outcome: &Outcome) -> Result<Exit, Comm
         (End::Remote(_) | End::Abandoned, Some(status)) => status_of(status),
         (End::Signal(number), _) => Err(signalled(*number)),
         (End::OutOfTime, _) => Err(CommandError::failed(format!(
-            "the command did not end within {}; its session was ended",
-            args.timeout.as_ref().map(ToString::to_string).unwrap_or_default()
+            "the command did not end within {} s; its session was ended",
+            args.timeout
+                .as_ref()
+                .map_or(0.0, |Period(timeout)| timeout.as_secs_f64())
         ))),
         (End::Remote(words), None)
             if args.tty && platform == Platform::Windows && words.trim().is_empty() =>
