@@ -2,5 +2,6 @@
 #![expect(clippy::unwrap_used, reason = "a story that cannot go on has failed")]
 
 mod env;
+mod exec;
 mod house;
 mod targets;
