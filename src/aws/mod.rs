@@ -212,10 +212,9 @@ impl Aws {
     /// The SSM client; for `inventory`.
     pub fn ssm(&self) -> &aws_sdk_ssm::Client {
         self.ssm.get_or_init(|| {
-            let config = aws_sdk_ssm::config::Builder::from(&self.sdk)
+            let mut config = aws_sdk_ssm::config::Builder::from(&self.sdk)
                 .interceptor(self.user_agent())
                 .interceptor(Ear(Arc::clone(&self.pace)));
-            let mut config = aws_sdk_ssm::config::Builder::from(&self.sdk).interceptor(self.user_agent());
             if let Some(url) = &self.settings.ssm_endpoint_url {
                 config = config.endpoint_url(url);
             }

@@ -57,6 +57,7 @@ impl Context {
             command: self.command().to_owned(),
             cache: self.places().cache.clone(),
             mfa: sign_in::mfa(self.ui(), self.globals().mfa_code.as_deref(), command),
+            ..Settings::default()
         })
     }
 

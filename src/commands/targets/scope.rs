@@ -81,18 +81,14 @@ pub async fn way_here(ctx: &Context) -> Result<Arc<Aws>, CommandError> {
 /// # Errors
 /// With everything that is wrong with the config.
 pub fn profile_here(ctx: &Context) -> Result<Option<ProfileChoice>, CommandError> {
-    let choices = choices_here(ctx)?;
-    let asked = choices
-        .asked
-        .map(|asked| ProfileChoice::Explicit(asked.to_owned()));
-    Ok(asked.or_else(|| choices.ambient().0))
+    Ok(choices_here(ctx)?.ambient())
 }
 
 fn choices_here(ctx: &Context) -> Result<Choices<'_>, CommandError> {
     Ok(Choices {
         ctx,
-        config: ctx.config()?,
-        asked: ctx.globals().profile.as_deref(),
+        loaded: ctx.loaded()?,
+        typed: None,
         target: None,
     })
 }
@@ -114,6 +110,15 @@ struct Choices<'a> {
 }
 
 impl Choices<'_> {
+    /// The profile that flags, variables and config choose, and how strongly.
+    fn ambient(&self) -> Option<ProfileChoice> {
+        let chosen = self.loaded.profile(None, env::profile().as_deref())?;
+        Some(match chosen.strength {
+            Strength::Flag | Strength::Own | Strength::Variable => ProfileChoice::Explicit(chosen.value),
+            Strength::AwsVariable | Strength::Default => ProfileChoice::Ambient(chosen.value),
+        })
+    }
+
     async fn aws(&self) -> Result<Arc<Aws>, CommandError> {
         let profiles = self.ctx.profiles().await?;
         if let Some(typed) = self.typed {
@@ -123,12 +128,7 @@ impl Choices<'_> {
         if let Some(chosen) = chosen.as_ref().filter(|chosen| chosen.strength == Strength::Flag) {
             return self.named(profiles, &chosen.value).await;
         }
-        let ambient = chosen.as_ref().map(|chosen| match chosen.strength {
-            Strength::Flag | Strength::Own | Strength::Variable => {
-                ProfileChoice::Explicit(chosen.value.clone())
-            }
-            Strength::AwsVariable | Strength::Default => ProfileChoice::Ambient(chosen.value.clone()),
-        });
+        let ambient = self.ambient();
         let rank = match chosen.as_ref().map(|chosen| chosen.strength) {
             None | Some(Strength::Default) => Rank::Default,
             Some(_) => Rank::Named,
