@@ -10,8 +10,8 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 use crate::commands::context::{Context, GlobalArgs};
 use crate::commands::error::{CommandError, Exit, Kind};
 use crate::commands::{
-    as_plugin, complete, completions, config, connect, console, describe, doctor, exec, help, iam_policy,
-    login, ls, plugin, proxy, resolve, sessions, version, whoami,
+    alias, as_plugin, complete, completions, config, connect, console, describe, doctor, exec, help,
+    iam_policy, login, ls, plugin, preset, proxy, resolve, sessions, target, version, whoami,
 };
 use crate::ui::{Color, Ui};
 
@@ -34,6 +34,7 @@ struct Cli {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    Alias(alias::Args),
     Completions(completions::Args),
     Config(config::Args),
     #[command(visible_alias = "shell")]
@@ -43,9 +44,11 @@ enum Command {
     Help(help::Args),
     Ls(ls::Args),
     Plugin(plugin::Args),
+    Preset(preset::Args),
     Proxy(proxy::Args),
     Resolve(resolve::Args),
     Sessions(sessions::Args),
+    Target(target::Args),
     Console(console::Args),
     Doctor(doctor::Args),
     IamPolicy(iam_policy::Args),
@@ -58,6 +61,7 @@ impl Command {
     /// As AWS's logs will have it.
     fn name(&self) -> &'static str {
         match self {
+            Self::Alias(_) => "alias",
             Self::Completions(_) => "completions",
             Self::Config(_) => "config",
             Self::Connect(_) => "connect",
@@ -71,8 +75,10 @@ impl Command {
             Self::Login(_) => "login",
             Self::Plugin(_) => "plugin",
             Self::Proxy(_) => "proxy",
+            Self::Preset(_) => "preset",
             Self::Resolve(_) => "resolve",
             Self::Sessions(_) => "sessions",
+            Self::Target(_) => "target",
             Self::Version(_) => "version",
             Self::Whoami(_) => "whoami",
         }
@@ -163,6 +169,7 @@ fn preflight(ctx: &Context) -> Result<(), CommandError> {
 fn dispatch(ctx: &Context, command: Option<Command>) -> Result<Exit, CommandError> {
     match command {
         None => help::run(ctx, &help::Args::default(), self::command()),
+        Some(Command::Alias(args)) => alias::run(ctx, args),
         Some(Command::Completions(args)) => completions::run(ctx, &args),
         Some(Command::Config(args)) => config::run(ctx, args),
         Some(Command::Connect(args)) => waiting(connect::run(ctx, args)),
@@ -172,8 +179,10 @@ fn dispatch(ctx: &Context, command: Option<Command>) -> Result<Exit, CommandErro
         Some(Command::Ls(args)) => waiting(ls::run(ctx, args)),
         Some(Command::Proxy(args)) => waiting(proxy::run(ctx, args)),
         Some(Command::Plugin(args)) => waiting(plugin::run(ctx, args)),
+        Some(Command::Preset(args)) => preset::run(ctx, args),
         Some(Command::Resolve(args)) => waiting(resolve::run(ctx, args)),
         Some(Command::Sessions(args)) => waiting(sessions::run(ctx, args)),
+        Some(Command::Target(args)) => target::run(ctx, args),
         Some(Command::Version(args)) => version::run(ctx, args),
         Some(Command::Console(args)) => waiting(console::run(ctx, args)),
         Some(Command::Doctor(args)) => waiting(doctor::run(ctx, args)),

@@ -3,8 +3,6 @@
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use clap::ValueEnum as _;
-
 use super::error::CommandError;
 use super::reach::Ways;
 use crate::aws::env;
@@ -168,11 +166,7 @@ impl Context {
         let globals = &self.globals;
         let format = match globals.output {
             Some(format) => format,
-            // Both have the same words.
-            None => {
-                let word = self.config()?.defaults.output.to_string();
-                Format::from_str(&word, false).unwrap_or_default()
-            }
+            None => self.config()?.defaults.output.into(),
         };
         let query = globals.query.as_deref().map(|text| {
             text.parse().map_err(|cause| {
@@ -230,11 +224,9 @@ impl Context {
 
     /// The layer of the command line.
     pub fn flags(&self) -> Flags {
-        let output = self.globals.output.and_then(|format| format.to_possible_value());
         Flags {
             profile: self.globals.profile.clone(),
             region: self.globals.region.clone(),
-            output: output.map(|value| value.get_name().to_owned()),
             set: self.globals.set.clone(),
         }
     }
@@ -271,5 +263,20 @@ impl Context {
             ));
         }
         Ok(self.loaded.get_or_init(|| loaded))
+    }
+}
+
+impl From<config::values::Output> for Format {
+    fn from(output: config::values::Output) -> Self {
+        use config::values::Output;
+        match output {
+            Output::Table => Self::Table,
+            Output::Wide => Self::Wide,
+            Output::Json => Self::Json,
+            Output::Yaml => Self::Yaml,
+            Output::Csv => Self::Csv,
+            Output::Text => Self::Text,
+            Output::Name => Self::Name,
+        }
     }
 }

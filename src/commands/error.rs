@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use crate::aws::error::{ErrorKind, ServiceError};
 use crate::config::ConfigError;
+use crate::config::edit::EditError;
 use crate::config::policy::Refusal;
 use crate::ui::Ui;
 use crate::ui::output::OutputError;
@@ -170,6 +171,22 @@ impl From<ConfigError> for CommandError {
 impl From<Refusal> for CommandError {
     fn from(refusal: Refusal) -> Self {
         Self::usage(refusal.to_string())
+    }
+}
+
+impl From<EditError> for CommandError {
+    fn from(error: EditError) -> Self {
+        let message = error.to_string();
+        match error {
+            EditError::Unsound(error) => error.into(),
+            EditError::NoPlace => Self::usage(message).hint("name one with the variable `SSMX_CONFIG`"),
+            EditError::Exists { .. } => {
+                Self::usage(message).hint("put the new one in its place with `--replace`")
+            }
+            EditError::Missing { .. } => Self::usage(message),
+            EditError::ChangedMeanwhile { .. } => Self::failed(message).hint("try again"),
+            EditError::Io { source, .. } => Self::failed(message).because(source),
+        }
     }
 }
 

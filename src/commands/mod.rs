@@ -1,5 +1,6 @@
 //! One file a command: its words (the doc comments are the help) and what it does.
 
+pub mod alias;
 pub mod as_plugin;
 mod browser;
 pub mod carry;
@@ -12,6 +13,7 @@ pub mod console;
 pub mod context;
 pub mod describe;
 pub mod doctor;
+mod entries;
 pub mod error;
 pub mod exec;
 pub mod help;
@@ -21,11 +23,13 @@ pub mod ls;
 pub mod nodes;
 pub mod notices;
 pub mod plugin;
+pub mod preset;
 pub mod proxy;
 pub mod reach;
 pub mod resolve;
 pub mod sessions;
 pub mod sign_in;
+pub mod target;
 pub mod targets;
 pub mod version;
 pub mod whoami;

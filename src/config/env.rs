@@ -109,3 +109,10 @@ pub fn xdg_data_home() -> Option<PathBuf> {
 pub fn xdg_config_home() -> Option<PathBuf> {
     directory("XDG_CONFIG_HOME")
 }
+
+/// The person's editor, as a command line.
+pub fn editor() -> Option<String> {
+    ["VISUAL", "EDITOR"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok().filter(|value| !value.trim().is_empty()))
+}

@@ -108,7 +108,7 @@ fn text(values: &Dict, key: &str) -> Option<String> {
 
 fn loosens(key: &str, own: &str, floor: Option<&str>) -> bool {
     if key == "bind" {
-        let loopback = own.parse::<Bind>().is_ok_and(|bind| bind.is_loopback());
+        let loopback = own.parse::<Bind>().is_ok_and(|bind| !bind.is_beyond_loopback());
         return !loopback && floor != Some(own);
     }
     let strictness = |word: &str| {

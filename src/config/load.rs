@@ -28,8 +28,6 @@ pub struct Flags {
     pub profile: Option<String>,
     /// `--region`.
     pub region: Option<String>,
-    /// `--output`.
-    pub output: Option<String>,
     /// Each `--set KEY=VALUE`.
     pub set: Vec<String>,
 }
@@ -72,7 +70,7 @@ pub struct Loaded {
     /// Names that a higher layer uses for something else.
     pub shadowed: Vec<Shadowed>,
     /// The merged values as they were written, for `config view`.
-    values: Dict,
+    pub(super) values: Dict,
     origins: BTreeMap<KeyPath, Origin>,
 }
 
@@ -88,11 +86,6 @@ impl Loaded {
             .iter()
             .find(|file| matches!(file.state, FileState::NotAccepted | FileState::Changed))
     }
-
-    /// All values as they were written, tables within tables.
-    pub fn values(&self) -> &Dict {
-        &self.values
-    }
 }
 
 /// Reads all layers and merges them.
@@ -100,7 +93,7 @@ impl Loaded {
 /// # Errors
 /// With everything that is wrong in any layer.
 pub fn load(places: &Places, flags: &Flags) -> Result<Loaded, ConfigError> {
-    let (loaded, problems) = assemble(places, flags, env::lookup);
+    let (loaded, problems) = assemble(places, flags, env::lookup, None);
     if problems.is_empty() {
         Ok(loaded)
     } else {
@@ -111,21 +104,31 @@ pub fn load(places: &Places, flags: &Flags) -> Result<Loaded, ConfigError> {
 /// As [`load`], but what is wrong is left out and nothing is said: for completion, where something is better than
 /// nothing and an error has no place.
 pub fn load_what_fits(places: &Places, flags: &Flags) -> Loaded {
-    assemble(places, flags, env::lookup).0
+    assemble(places, flags, env::lookup, None).0
 }
 
-/// The config as far as it goes, and all errors.
+/// The config as far as it goes, and all errors. A `draft` stands for the user's file.
 pub(super) fn assemble(
     places: &Places,
     flags: &Flags,
     lookup: impl Fn(&str) -> Option<String>,
+    draft: Option<&str>,
 ) -> (Loaded, Vec<Problem>) {
     let mut problems = Vec::new();
     let mut files = Vec::new();
     let mut layers = vec![defaults(&mut problems)];
     layers.extend(file(Rank::System, &places.system_file, &mut files, &mut problems));
     layers.extend(team(places, &mut files, &mut problems));
-    layers.extend(user(places, &mut files, &mut problems));
+    layers.extend(match (draft, &places.user_file) {
+        (Some(text), Some(file)) => Some(parse(
+            Rank::User,
+            file.path(),
+            text.to_owned(),
+            &mut files,
+            &mut problems,
+        )),
+        _ => user(places, &mut files, &mut problems),
+    });
     layers.push(overrides::environment(lookup, &mut problems));
     layers.push(overrides::flags(flags, &mut problems));
     let damaged = layers.iter().flat_map(|layer| layer.damaged.clone()).collect();

@@ -3,9 +3,12 @@
 mod check;
 pub mod choice;
 mod document;
+pub mod edit;
 pub mod env;
 pub mod error;
 mod guard;
+pub mod import;
+pub mod json_schema;
 pub mod keys;
 pub mod load;
 mod merge;
@@ -21,6 +24,7 @@ pub mod shape;
 mod tests;
 pub mod trust;
 pub mod values;
+pub mod view;
 
 pub use check::Rank;
 pub use choice::{Choice, Demands, Strength};

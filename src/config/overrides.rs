@@ -57,7 +57,6 @@ pub(super) fn flags(flags: &Flags, problems: &mut Vec<Problem>) -> Layer {
     let named = [
         ("--profile", "profile", &flags.profile),
         ("--region", "region", &flags.region),
-        ("--output", "output", &flags.output),
     ];
     for (flag, key, text) in named {
         if let Some(text) = text {
@@ -83,7 +82,7 @@ fn split_assignment(assignment: &str) -> Option<(&str, &str)> {
     None
 }
 
-/// Checks a text as a key's value, in the ways that it may have been meant, and puts what fits into the layer.
+/// Puts a text into a layer as a key's value.
 fn put(
     layer: &mut Layer,
     path: &KeyPath,
@@ -92,6 +91,35 @@ fn put(
     origin: &Origin,
     problems: &mut Vec<Problem>,
 ) {
+    match read(path, text, reading, layer.rank) {
+        Ok((_, read)) => {
+            overlay(&mut layer.values, read.values);
+            layer
+                .origins
+                .extend(read.origins.into_keys().map(|key| (key, origin.clone())));
+        }
+        Err(found) => problems.extend(found.into_iter().map(|problem| Problem {
+            origin: origin.clone(),
+            ..problem
+        })),
+    }
+}
+
+/// A text as the value of a key: as TOML where that fits, else as a string.
+///
+/// # Errors
+/// With what was expected.
+pub(super) fn value_of(path: &KeyPath, text: &str) -> Result<toml_edit::Value, Vec<Problem>> {
+    read(path, text, Reading::TomlFirst, Rank::User).map(|(value, _)| value)
+}
+
+/// Checks a text as a key's value, in the ways that it may have been meant.
+fn read(
+    path: &KeyPath,
+    text: &str,
+    reading: Reading,
+    rank: Rank,
+) -> Result<(toml_edit::Value, Layer), Vec<Problem>> {
     let quoted = toml_edit::Value::from(text);
     let toml = text.parse::<toml_edit::Value>().ok();
     let readings = match reading {
@@ -100,31 +128,29 @@ fn put(
     };
     let mut first_failure = None;
     for value in readings.into_iter().flatten() {
+        let value = value.decorated("", "");
         let mut found = Vec::new();
-        let line = format!("{path} = {}\n", value.decorated("", ""));
-        let read = match Document::parse(Path::new(""), line) {
-            Ok(document) => check(&document, layer.rank, &mut found),
+        let layer = match Document::parse(Path::new(""), format!("{path} = {value}\n")) {
+            Ok(document) => check(&document, rank, &mut found),
             Err(problem) => {
                 found.push(problem);
-                Layer::empty(layer.rank)
+                Layer::empty(rank)
             }
         };
         if found.is_empty() {
-            overlay(&mut layer.values, read.values);
-            layer
-                .origins
-                .extend(read.origins.into_keys().map(|key| (key, origin.clone())));
-            return;
+            return Ok((value, layer));
         }
         first_failure.get_or_insert(found);
     }
-    problems.extend(first_failure.into_iter().flatten().map(|problem| Problem {
-        weight: Weight::Error,
-        origin: origin.clone(),
-        // How to quote in a file is no help here.
-        hint: problem.hint.filter(|hint| !hint.starts_with("write it")),
-        ..problem
-    }));
+    let failure = first_failure.unwrap_or_default().into_iter();
+    Err(failure
+        .map(|problem| Problem {
+            weight: Weight::Error,
+            // How to quote in a file is no help here.
+            hint: problem.hint.filter(|hint| !hint.starts_with("write it")),
+            ..problem
+        })
+        .collect())
 }
 
 /// Puts one dictionary over another: what is there in both is taken from above, tables key by key.

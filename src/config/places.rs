@@ -51,7 +51,7 @@ impl Places {
     /// The places of this user on this machine. Looks at the environment and asks whether one file exists.
     pub fn of_this_user() -> Self {
         let project = ProjectDirs::from("", "", "ssmx");
-        let home = BaseDirs::new().map(|base| base.home_dir().to_path_buf());
+        let home = home();
         let state = env::directory("XDG_STATE_HOME")
             .map(|dir| dir.join("ssmx"))
             .or_else(|| {
@@ -93,6 +93,11 @@ impl Places {
             .map(|directory| directory.join(TEAM_FILE))
             .find(|path| path.symlink_metadata().is_ok())
     }
+}
+
+/// The user's home directory.
+pub fn home() -> Option<PathBuf> {
+    Some(BaseDirs::new()?.home_dir().to_path_buf())
 }
 
 /// `SSMX_CONFIG`, else `$XDG_CONFIG_HOME/ssmx/config.toml`, else `~/.config/ssmx/config.toml` where it exists, else

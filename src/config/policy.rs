@@ -57,7 +57,8 @@ impl Policy {
         let Some(permitted) = &self.bind else {
             return Ok(());
         };
-        let fits = permitted.contains(bind) || (bind.is_loopback() && permitted.contains(&Bind::Loopback));
+        let fits =
+            permitted.contains(bind) || (!bind.is_beyond_loopback() && permitted.contains(&Bind::Loopback));
         if fits {
             return Ok(());
         }

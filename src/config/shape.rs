@@ -57,6 +57,14 @@ pub struct Key {
     pub shape: Shape,
 }
 
+impl Key {
+    /// The documentation as running text.
+    pub fn text(&self) -> String {
+        let lines: Vec<&str> = self.doc.lines().map(str::trim).collect();
+        lines.join(" ").trim().to_owned()
+    }
+}
+
 /// A type that a key can have.
 pub trait Shaped: DeserializeOwned {
     /// What it looks like in a file.

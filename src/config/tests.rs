@@ -11,8 +11,8 @@ use super::{Config, Flags, Loaded, Places, trust};
 
 /// Three files in a directory of their own.
 pub(super) struct World {
-    root: tempfile::TempDir,
-    places: Places,
+    pub(super) root: tempfile::TempDir,
+    pub(super) places: Places,
 }
 
 impl World {
@@ -30,7 +30,7 @@ impl World {
         Self { root, places }
     }
 
-    fn file(self, name: &str, text: &str) -> Self {
+    pub(super) fn file(self, name: &str, text: &str) -> Self {
         std::fs::write(self.root.path().join(name), text).unwrap();
         self
     }
@@ -67,7 +67,7 @@ impl World {
             let found = variables.iter().find(|(variable, _)| *variable == name);
             found.map(|(_, value)| (*value).to_owned())
         };
-        let (loaded, problems) = assemble(&self.places, flags, lookup);
+        let (loaded, problems) = assemble(&self.places, flags, lookup, None);
         let root = format!("{}/", self.root.path().display());
         let told = problems
             .iter()

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::shape::{Json, Leaf, Shape, Shaped, leaf};
 use crate::ids::{AccountId, NodeId, Region, Version};
+pub use crate::ids::{Bind, Host};
 
 /// Names, patterns, words: empty ones never mean anything, and a control character is never meant.
 impl Shaped for String {
@@ -149,7 +150,7 @@ macro_rules! parsed {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 String::deserialize(deserializer)?
                     .parse()
-                    .map_err(|Malformed| serde::de::Error::custom("malformed"))
+                    .map_err(|_| serde::de::Error::custom("malformed"))
             }
         }
     };
@@ -228,52 +229,11 @@ impl FromStr for Size {
     }
 }
 
-/// Where a forward listens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Bind {
-    /// `loopback`: both 127.0.0.1 and ::1.
-    #[default]
-    Loopback,
-    /// One address.
-    Address(IpAddr),
-}
-
 parsed!(Bind);
 leaf!(Bind, "\"loopback\" or an IP address", Json::Text);
 
-impl Bind {
-    /// Whether only this machine can reach it.
-    pub fn is_loopback(&self) -> bool {
-        match self {
-            Self::Loopback => true,
-            Self::Address(address) => address.is_loopback(),
-        }
-    }
-}
-
-impl FromStr for Bind {
-    type Err = Malformed;
-
-    fn from_str(text: &str) -> Result<Self, Malformed> {
-        if text == "loopback" {
-            return Ok(Self::Loopback);
-        }
-        let bare = text
-            .strip_prefix('[')
-            .and_then(|rest| rest.strip_suffix(']'))
-            .unwrap_or(text);
-        bare.parse().map(Self::Address).map_err(|_| Malformed)
-    }
-}
-
-impl fmt::Display for Bind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Loopback => f.write_str("loopback"),
-            Self::Address(address) => address.fmt(f),
-        }
-    }
-}
+parsed!(Host);
+leaf!(Host, "a host name or an IP address, without a port", Json::Text);
 
 /// A TCP port of the far end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
@@ -427,42 +387,6 @@ impl FromStr for Keepalive {
             Ok(Self::Off)
         } else {
             text.parse().map(Self::Every)
-        }
-    }
-}
-
-/// A host as the node resolves it: a name or an address, without a port.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Host(String);
-
-parsed!(Host);
-leaf!(Host, "a host name or an IP address, without a port", Json::Text);
-
-impl Host {
-    /// The host as StartSession takes it.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for Host {
-    type Err = Malformed;
-
-    fn from_str(text: &str) -> Result<Self, Malformed> {
-        let bare = text
-            .strip_prefix('[')
-            .and_then(|rest| rest.strip_suffix(']'))
-            .unwrap_or(text);
-        let name = !bare.is_empty()
-            && bare.len() <= 253
-            && !bare.starts_with('-')
-            && bare
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
-        if name || bare.parse::<IpAddr>().is_ok() {
-            Ok(Self(bare.to_owned()))
-        } else {
-            Err(Malformed)
         }
     }
 }

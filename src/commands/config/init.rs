@@ -9,7 +9,7 @@ use crate::config::private;
 use crate::ui::text::escape;
 
 /// The file, all of it comments but for the schema.
-const TEMPLATE: &str = include_str!("init.toml");
+pub(super) const TEMPLATE: &str = include_str!("init.toml");
 
 /// Write a commented config file; one that is there is never touched
 #[derive(Debug, clap::Args)]

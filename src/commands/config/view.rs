@@ -1,16 +1,17 @@
 //! `ssmx config view`: what all layers come to, and where each value comes from.
 
-use figment::value::{Dict, Value};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use crate::commands::context::Context;
 use crate::commands::error::{CommandError, Exit};
 use crate::config::keys::KeyPath;
+use crate::config::view::Line;
 use crate::config::{Loaded, Origin};
 use crate::ui::Format;
+use crate::ui::output::{Cell, Column, Listing, Record, Row};
 use crate::ui::text::escape_lines;
 
-/// Print the merged config, as TOML or with `-o json`
+/// Print the merged config, as TOML or by `-o json` or `-o yaml`
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Show for each value the file and line, variable or flag it comes from
@@ -23,116 +24,100 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(ctx: &Context, args: Args) -> Result<Exit, CommandError> {
-    let json = match ctx.globals().output {
-        None | Some(Format::Table | Format::Wide) => false,
-        Some(Format::Json) => true,
-        Some(_) => {
-            return Err(CommandError::usage(
-                "`config view` prints TOML, or JSON with `-o json`, and no other format",
-            ));
-        }
-    };
     let loaded = ctx.loaded()?;
-    let path = match &args.key {
+    let path: KeyPath = match &args.key {
         None => KeyPath::default(),
         Some(key) => key.parse().map_err(|reason: String| {
             CommandError::usage(format!("`{key}` is not a key of the config")).because(reason)
         })?,
     };
-    let chosen = find(loaded.values(), &path).ok_or_else(|| {
-        CommandError::usage(format!("nothing is said about `{path}`"))
-            .hint("`ssmx config view` shows all there is")
-    })?;
-    let text = match (args.origin, json) {
-        (true, json) => {
-            let mut rows = Vec::new();
-            leaves(&path, &chosen, &mut rows);
-            if json {
-                origins_json(loaded, &rows)?
-            } else {
-                origins_toml(loaded, &rows)
-            }
-        }
-        (false, true) => pretty(&chosen)?,
-        (false, false) => escape_lines(&toml_text(&path, &chosen)?),
-    };
-    ctx.ui().data(&text)?;
+    let lines = loaded.lines(&path);
+    if lines.is_empty() {
+        return Err(CommandError::usage(format!("nothing is said about `{path}`"))
+            .hint("`ssmx config view` shows all there is"));
+    }
+    // A config is TOML: that is its form for people, whatever `[defaults] output` says of listings.
+    let as_toml = matches!(ctx.globals().output, None | Some(Format::Table)) && ctx.globals().query.is_none();
+    match (args.origin, as_toml) {
+        (true, true) => ctx.ui().data(&origins(&lines))?,
+        (true, false) => listing(ctx, &lines)?,
+        (false, true) => ctx.ui().data(&escape_lines(&toml(loaded, &path)))?,
+        (false, false) => document(ctx, loaded, &path)?,
+    }
     Ok(Exit::SUCCESS)
 }
 
-/// What stands at a path; names may hold dots, so figment's own dotted search is of no use.
-fn find(values: &Dict, path: &KeyPath) -> Option<Value> {
-    path.0
+fn toml(loaded: &Loaded, path: &KeyPath) -> String {
+    if !path.0.is_empty() {
+        return loaded.toml(path).unwrap_or_default();
+    }
+    sections(loaded)
         .iter()
-        .try_fold(Value::from(values.clone()), |value, part| match value {
-            Value::Dict(_, mut entries) => entries.remove(part),
-            _ => None,
+        .filter_map(|section| {
+            let text = loaded.toml(&KeyPath::from([section.as_str()]))?;
+            // A section has its header; a value at the top of the file has its key before it.
+            Some(match loaded.json(&KeyPath::from([section.as_str()])) {
+                Some(Value::Object(_)) => format!("\n{text}"),
+                _ => format!("{section} = {text}"),
+            })
         })
+        .collect()
 }
 
-/// The values below a path that are no tables, in order.
-fn leaves(path: &KeyPath, value: &Value, found: &mut Vec<(KeyPath, Value)>) {
-    match value {
-        Value::Dict(_, entries) => {
-            for (key, value) in entries {
-                leaves(&path.child(key), value, found);
-            }
+/// What stands at the top, values before tables.
+fn sections(loaded: &Loaded) -> Vec<String> {
+    let mut sections: Vec<String> = Vec::new();
+    for line in loaded.lines(&KeyPath::default()) {
+        if let Some(section) = line.path.0.first().filter(|section| !sections.contains(section)) {
+            sections.push(section.clone());
         }
-        _ => found.push((path.clone(), value.clone())),
     }
+    sections.sort_by_key(|section| section != "schema");
+    sections
 }
 
-fn toml_text(path: &KeyPath, value: &Value) -> Result<String, CommandError> {
-    match value {
-        Value::Dict(_, entries) => {
-            toml_edit::ser::to_string_pretty(entries).map_err(|error| unprintable(path, &error))
-        }
-        _ => Ok(format!("{}\n", inline(value))),
+fn document(ctx: &Context, loaded: &Loaded, path: &KeyPath) -> Result<(), CommandError> {
+    let output = ctx.output()?;
+    if !matches!(output.format, Format::Json | Format::Yaml) && output.query.is_none() {
+        return Err(
+            CommandError::usage("a config is printed as TOML, or by `-o json` or `-o yaml`")
+                .hint("`--origin` makes a listing of it, which every format takes"),
+        );
     }
+    let document = if path.0.is_empty() {
+        let sections = sections(loaded);
+        let all = sections
+            .iter()
+            .filter_map(|section| Some((section.clone(), loaded.json(&KeyPath::from([section.as_str()]))?)));
+        Value::Object(all.collect::<Map<_, _>>())
+    } else {
+        loaded.json(path).unwrap_or_default()
+    };
+    let record = Record {
+        name: "config".to_owned(),
+        fields: Vec::new(),
+        document,
+    };
+    Ok(ctx.ui().record(&output, &record)?)
 }
 
-fn unprintable(path: &KeyPath, error: &dyn std::error::Error) -> CommandError {
-    CommandError::failed(format!("`{path}` could not be printed")).because(error)
-}
-
-/// A value as it stands behind the `=` of a line of TOML.
-fn inline(value: &Value) -> String {
-    match value {
-        Value::Array(_, elements) => {
-            let elements: Vec<String> = elements.iter().map(inline).collect();
-            format!("[{}]", elements.join(", "))
-        }
-        Value::String(_, text) => toml_edit::Value::from(text.as_str()).to_string(),
-        Value::Bool(_, value) => value.to_string(),
-        Value::Num(_, number) => number.to_i128().map_or_else(
-            || number.to_f64().unwrap_or_default().to_string(),
-            |n| n.to_string(),
-        ),
-        other => format!("{:?}", other.as_str().unwrap_or_default()),
-    }
-}
-
-/// Lines of TOML again, each with its origin as a comment.
-fn origins_toml(loaded: &Loaded, rows: &[(KeyPath, Value)]) -> String {
-    let lines: Vec<(String, String)> = rows
+/// Lines of TOML, each with its origin as a comment.
+fn origins(lines: &[Line<'_>]) -> String {
+    let said: Vec<String> = lines
         .iter()
-        .map(|(path, value)| {
-            let origin = loaded.origin(path).map(place).unwrap_or_default();
-            (format!("{path} = {}", inline(value)), origin)
-        })
+        .map(|line| format!("{} = {}", line.path, line.toml))
         .collect();
-    let widest = lines
-        .iter()
-        .map(|(line, _)| line.chars().count())
-        .max()
-        .unwrap_or(0)
-        .min(60);
-    let mut text = String::new();
-    for (line, origin) in lines {
-        text.push_str(&escape_lines(&format!("{line:<widest$}  # {origin}")));
-        text.push('\n');
-    }
-    text
+    let widths = said.iter().map(|line| line.chars().count());
+    let widest = widths.max().unwrap_or(0).min(60);
+    said.iter()
+        .zip(lines)
+        .map(|(said, line)| {
+            format!(
+                "{}\n",
+                escape_lines(&format!("{said:<widest$}  # {}", place(line.origin)))
+            )
+        })
+        .collect()
 }
 
 /// Where to look: a line, not a column.
@@ -146,36 +131,52 @@ fn place(origin: &Origin) -> String {
     }
 }
 
-fn origins_json(loaded: &Loaded, rows: &[(KeyPath, Value)]) -> Result<String, CommandError> {
-    let rows: Vec<serde_json::Value> = rows
-        .iter()
-        .map(|(path, value)| {
-            let mut row = json!({ "key": path.to_string(), "value": value });
-            match loaded.origin(path) {
-                Some(Origin::File { path, at }) => {
-                    row["source"] = json!("file");
-                    row["file"] = json!(path.display().to_string());
-                    row["line"] = json!(at.map(|(line, _)| line));
-                }
-                Some(Origin::Variable(name)) => {
-                    row["source"] = json!("variable");
-                    row["variable"] = json!(name);
-                }
-                Some(Origin::Flag(flag)) => {
-                    row["source"] = json!("flag");
-                    row["flag"] = json!(flag);
-                }
-                Some(Origin::Default) | None => row["source"] = json!("default"),
-            }
-            row
-        })
-        .collect();
-    pretty(&rows)
+fn listing(ctx: &Context, lines: &[Line<'_>]) -> Result<(), CommandError> {
+    let columns = ["key", "value", "origin"].map(|key| Column::new(key, key).whole());
+    let listing = Listing {
+        key: "values",
+        columns: columns.to_vec(),
+    };
+    let mut printer = ctx.ui().listing(&ctx.output()?, listing)?;
+    for line in lines {
+        printer.push(line)?;
+    }
+    printer.finish()?;
+    Ok(())
 }
 
-fn pretty(value: &impl serde::Serialize) -> Result<String, CommandError> {
-    let mut text =
-        serde_json::to_string_pretty(value).map_err(|error| unprintable(&KeyPath::default(), &error))?;
-    text.push('\n');
-    Ok(text)
+impl Row for Line<'_> {
+    fn cells(&self) -> Vec<Cell> {
+        vec![
+            Cell::from(self.path.to_string()),
+            Cell::from(self.toml.as_str()),
+            Cell::from(place(self.origin)),
+        ]
+    }
+
+    fn name(&self) -> String {
+        format!("key/{}", self.path)
+    }
+
+    fn document(&self) -> Value {
+        let mut row =
+            json!({ "key": self.path.to_string(), "value": self.json, "origin": place(self.origin) });
+        match self.origin {
+            Origin::File { path, at } => {
+                row["source"] = json!("file");
+                row["file"] = json!(path.display().to_string());
+                row["line"] = json!(at.map(|(line, _)| line));
+            }
+            Origin::Variable(name) => {
+                row["source"] = json!("variable");
+                row["variable"] = json!(name);
+            }
+            Origin::Flag(flag) => {
+                row["source"] = json!("flag");
+                row["flag"] = json!(flag);
+            }
+            Origin::Default => row["source"] = json!("default"),
+        }
+        row
+    }
 }

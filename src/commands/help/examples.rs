@@ -214,9 +214,20 @@ const EXAMPLES: &[(&str, &[Example])] = &[
     (
         "target",
         &[(
-            "ssmx target add prod-web --name 'prod-web-*'",
+            "ssmx target add prod-web 'prod-web-*' -p prod -r eu-west-2",
             "a friendly name for a node",
         )],
+    ),
+    (
+        "target add",
+        &[
+            (
+                "ssmx target add prod-web 'prod-web-*' -p prod -r eu-west-2",
+                "the node of that Name",
+            ),
+            ("ssmx target add bastion tag:Role=bastion pick=newest", "by a tag"),
+            ("ssmx target add db i-0123456789abcdef0 confirm=ask", "by its id"),
+        ],
     ),
     (
         "alias",
@@ -225,9 +236,22 @@ const EXAMPLES: &[(&str, &[Example])] = &[
     (
         "preset",
         &[(
-            "ssmx preset add prod-db --target prod-bastion --host db.internal --port 5432",
+            "ssmx preset add prod-db prod-bastion 15432:db.internal:5432",
             "a saved forward",
         )],
+    ),
+    (
+        "preset add",
+        &[
+            (
+                "ssmx preset add prod-db prod-bastion 15432:db.internal:5432",
+                "a database behind it",
+            ),
+            (
+                "ssmx preset add cache bastion-a,bastion-b cache.internal:6379 lazy=true",
+                "through the first of two that is online",
+            ),
+        ],
     ),
     (
         "completions",
