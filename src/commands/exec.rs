@@ -65,9 +65,11 @@ pub struct Args {
     #[arg(long, value_name = "TRANSPORT")]
     pub transport: Option<Choice>,
 
+    /// What has to be agreed.
     #[command(flatten)]
     pub consent: ConsentArgs,
 
+    /// How to choose among several.
     #[command(flatten)]
     pub pick: PickArgs,
 }

@@ -40,9 +40,11 @@ pub struct Args {
     #[arg(long, visible_alias = "document-name", value_name = "NAME")]
     pub document: Option<String>,
 
+    /// What has to be agreed.
     #[command(flatten)]
     pub consent: ConsentArgs,
 
+    /// How to choose among several.
     #[command(flatten)]
     pub pick: PickArgs,
 }

@@ -14,8 +14,6 @@ use serde::Deserialize;
 pub use node::{Agent, Node, Pacing, Ping, Platform, Service, Session, State};
 pub use sign_in::{Consent, InstanceProfile, Portal, PortalRole, Role};
 
-pub use node::{Agent, Node, Pacing, Ping, Platform, Session, State};
-
 use crate::api_fault::ApiFault;
 
 /// The region of whatever names none.
