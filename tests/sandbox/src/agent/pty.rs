@@ -23,6 +23,10 @@ const FIRST_SIZE: (u16, u16) = (24, 80);
 
 /// How long a process without its terminal may go on.
 const LAST_WAIT: Duration = Duration::from_millis(500);
+/// A terminal without its process is done when it has said nothing for so long,
+const QUIET: Duration = Duration::from_millis(50);
+/// or so much: more than a pty can have held when the process ended.
+const LAST_BYTES: usize = 256 << 10;
 
 /// Takes the keys for a pty, and its size.
 pub(super) struct PtyInput {
@@ -133,22 +137,35 @@ async fn run(
     }))
     .await;
     sleep(spec.pacing.pty_start).await;
-    send(spec, reading, channel).await;
-    // Its terminal is gone: it has ended, or is about to. One that goes on without a terminal is killed.
+    send(spec, reading, &mut family, channel).await;
+    // One that goes on without a terminal is killed, like all that it started.
     let _ = timeout(LAST_WAIT, family.child.wait()).await;
     Ending::default()
 }
 
-async fn send(spec: &SessionSpec, mut reading: OwnedReadPty, channel: &Arc<Channel>) {
+/// Sends what the pty says until nobody has it any more, or its process has ended and it is quiet: a job in
+/// the background does not keep a session whose shell is gone.
+async fn send(spec: &SessionSpec, mut reading: OwnedReadPty, family: &mut Family, channel: &Arc<Channel>) {
     let mut buffer = vec![0; channel.payload_limit(&spec.pacing)];
     let mut filter = Utf8::default();
     let mut pace = Pace::new(&spec.pacing);
-    loop {
+    let mut left = None;
+    while left != Some(0) {
         channel.unpaused().await;
-        // An error is how Linux says that no process has the terminal any more.
-        let Ok(length @ 1..) = reading.read(&mut buffer).await else {
-            return;
+        let length = tokio::select! {
+            biased;
+            // An error is how Linux says that no process has the terminal any more.
+            read = reading.read(&mut buffer) => match read {
+                Ok(length @ 1..) => length,
+                _ => return,
+            },
+            _ = family.child.wait(), if left.is_none() => {
+                left = Some(LAST_BYTES);
+                continue;
+            }
+            () = sleep(QUIET), if left.is_some() => return,
         };
+        left = left.map(|left: usize| left.saturating_sub(length));
         let passed = filter.pass(&buffer[..length]);
         channel.send(PayloadType::OUTPUT, passed.into()).await;
         pace.rest().await;

@@ -67,6 +67,24 @@ async fn not_a_byte_of_the_end_is_lost() {
 }
 
 #[tokio::test]
+async fn a_job_in_the_background_does_not_keep_the_session() {
+    let (home, agent) = node();
+    let gateway = Gateway::new();
+    let mut client = Client::start(&gateway, session(agent, shell())).await;
+    client.hear("$ ").await;
+    client.type_keys("sleep 1004 & echo $! >job; exit\r").await;
+    client.rest().await;
+    assert_eq!(client.closed.as_deref(), Some(""));
+    let job = std::fs::read_to_string(home.path().join("job")).unwrap();
+    let gone = async {
+        while is_running(job.trim()) {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(PATIENCE, gone).await.expect("the job is gone");
+}
+
+#[tokio::test]
 async fn tokens_are_good_for_one_connection_and_the_client_stays_the_same() {
     let (_home, agent) = node();
     let gateway = Gateway::new();
