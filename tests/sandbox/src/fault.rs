@@ -14,6 +14,8 @@ pub struct Faults {
     pub seed: u64,
     /// The time that a message and its answer spend on the way together. Half of it each way.
     pub round_trip_ms: f64,
+    /// The agent comes so long after the client. What the client says meanwhile waits for it.
+    pub agent_delay_ms: u64,
     /// What happens to messages from the agent to the client.
     pub to_client: Lossy,
     /// What happens to messages from the client to the agent.

@@ -21,7 +21,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::fault::Faults;
 use crate::gateway::{Handshake, Kind, Observed, SessionSpec};
@@ -66,7 +66,11 @@ pub(crate) async fn run(
     faults: watch::Receiver<Faults>,
     observed: Arc<Mutex<Observed>>,
 ) -> Ending {
-    let first = faults.borrow().first_sequence;
+    let (first, delay) = {
+        let faults = faults.borrow();
+        (faults.first_sequence, faults.agent_delay_ms)
+    };
+    sleep(Duration::from_millis(delay)).await;
     let channel = Arc::new(Channel::new(spec.id.clone(), outbox, faults, observed, first));
     let (desk, answers) = Desk::new(Arc::clone(&channel), first);
     let desk = Arc::new(desk);

@@ -1,14 +1,16 @@
 //! One WebSocket of a session, from the open message to its close.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, interval, sleep_until, timeout};
 
+use super::alarm::Alarm;
+use super::client::{Client, Outgoing, Queued, WAITING};
 use super::fate::{Fate, Line, Nature};
 use super::frames::{self, Frame, Frames};
 use super::session::{Session, plain};
@@ -18,81 +20,12 @@ use crate::fault::{Faults, Padding, Trigger};
 const OPEN_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a client may take to hang up after the last message.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
-/// How many of the agent's messages may wait for the client.
-const WAITING: usize = 256;
 /// How many messages may be under way in one direction.
 const UNDER_WAY: usize = 4096;
 /// Frames are written together up to so many bytes.
 const BATCH: usize = 64 << 10;
 /// Types of other channels, and one of the future.
 const UNKNOWN_TYPES: [&str; 3] = ["agent_job", "interactive_shell", "hologram_stream_data"];
-
-/// The session's end of a connection.
-#[derive(Clone)]
-pub(super) struct Client {
-    queue: mpsc::UnboundedSender<Queued>,
-    slots: Arc<Semaphore>,
-    orders: Arc<Orders>,
-}
-
-/// What a connection is told besides messages.
-#[derive(Default)]
-struct Orders {
-    cut: Notify,
-    changed: Notify,
-    bye: AtomicBool,
-    muted: AtomicBool,
-    deaf: AtomicBool,
-    heard_deaf: Notify,
-}
-
-/// What is to be written.
-pub(super) enum Outgoing {
-    /// A message of the agent's, which meets with the faults of the way.
-    Agent(Bytes),
-    /// A message of the gateway's, which arrives.
-    Own(Bytes),
-    /// A pong.
-    Pong(Bytes),
-    /// A close frame.
-    Close(u16, &'static str),
-    /// Nothing follows: the client is expected to hang up.
-    End,
-}
-
-type Queued = (Outgoing, Option<OwnedSemaphorePermit>);
-
-impl Client {
-    fn new() -> (Self, mpsc::UnboundedReceiver<Queued>) {
-        let (queue, queued) = mpsc::unbounded_channel();
-        let client = Self {
-            queue,
-            slots: Arc::new(Semaphore::new(WAITING)),
-            orders: Arc::default(),
-        };
-        (client, queued)
-    }
-
-    /// A message of the agent's. Waits while too many wait already; lost when the connection is gone.
-    pub(super) async fn send(&self, bytes: Bytes) {
-        // Never closed: a permit comes, or the queue is gone and gave its permits back.
-        let slot = Arc::clone(&self.slots).acquire_owned().await.ok();
-        let _ = self.queue.send((Outgoing::Agent(bytes), slot));
-    }
-
-    pub(super) fn tell(&self, outgoing: Outgoing) {
-        let _ = self.queue.send((outgoing, None));
-    }
-
-    pub(super) fn cut(&self) {
-        self.orders.cut.notify_one();
-    }
-
-    pub(super) fn bye(&self) {
-        self.orders.bye.store(true, Ordering::SeqCst);
-        self.orders.changed.notify_one();
-    }
-}
 
 /// How the writing side of a connection came to its end.
 enum Last {
@@ -136,10 +69,11 @@ where
         opened: Instant::now(),
         messages: AtomicU64::new(0),
         bytes: AtomicU64::new(0),
-        struck: AtomicU32::new(0),
+        number,
+        struck: AtomicU64::new(0),
     };
+    // In no fixed order: either side may have work without end.
     let last = tokio::select! {
-        biased;
         () = client.orders.cut.notified() => Last::Gone,
         last = passage.write(&mut writing, queue) => last,
         () = passage.read(&mut reading) => Last::Gone,
@@ -176,8 +110,10 @@ struct Passage<'a> {
     opened: Instant,
     messages: AtomicU64,
     bytes: AtomicU64,
-    /// The triggers that have struck on this connection, a bit each: none strikes twice here.
-    struck: AtomicU32,
+    number: u64,
+    /// The triggers that have struck on this connection, a bit each: none strikes twice here, unless the
+    /// faults were set anew (how often, in the upper half).
+    struck: AtomicU64,
 }
 
 /// What a trigger does.
@@ -194,8 +130,9 @@ pub(super) enum Strike {
 impl Passage<'_> {
     async fn read<R: AsyncRead + Unpin>(&self, reading: &mut Frames<R>) {
         let mut faults = self.session.watch_faults();
-        let mut fate = Fate::new(faults.borrow().seed, 1);
+        let mut fate = Fate::new(faults.borrow().seed, self.number * 2 + 1);
         let mut line = Line::new();
+        let mut alarm = Alarm::default();
         let orders = &self.client.orders;
         loop {
             while let Some(bytes) = line.pop(Instant::now()) {
@@ -204,7 +141,7 @@ impl Passage<'_> {
             let arrival = line.next();
             let frame = tokio::select! {
                 biased;
-                () = wait_until(arrival) => continue,
+                () = alarm.wait(arrival) => continue,
                 () = orders.heard_deaf.notified() => continue,
                 frame = reading.next(), if line.len() < UNDER_WAY && !orders.deaf.load(Ordering::SeqCst) => frame,
             };
@@ -247,8 +184,9 @@ impl Passage<'_> {
         mut queue: mpsc::UnboundedReceiver<Queued>,
     ) -> Last {
         let mut faults = self.session.watch_faults();
-        let mut fate = Fate::new(faults.borrow().seed, 0);
+        let mut fate = Fate::new(faults.borrow().seed, self.number * 2);
         let mut line = Line::new();
+        let mut alarm = Alarm::default();
         let mut out = Vec::with_capacity(BATCH * 2);
         let mut hang_up_at = None;
         let orders = &self.client.orders;
@@ -257,8 +195,13 @@ impl Passage<'_> {
             let mut queued = tokio::select! {
                 biased;
                 () = orders.changed.notified() => None,
-                () = wait_until(hang_up_at) => return Last::Closed,
-                () = wait_until(arrival) => None,
+                () = wait_until(hang_up_at) => {
+                    let mut close = Vec::new();
+                    frames::put_close(&mut close, 1000, "");
+                    let _ = writing.write_all(&close).await;
+                    return Last::Closed;
+                }
+                () = alarm.wait(arrival) => None,
                 queued = queue.recv(), if line.len() < UNDER_WAY => queued,
             };
             let faults = faults.borrow_and_update().clone();
@@ -367,12 +310,27 @@ impl Passage<'_> {
     /// Whether it is time, and the first time on this connection, and not too often in this session.
     fn is_due(&self, strike: Strike, trigger: Option<Trigger>) -> bool {
         let bit = 1 << strike as u32;
+        let settings = u64::from(self.session.settings()) << 32;
+        let strikes_first = || {
+            let before = self
+                .struck
+                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |struck| {
+                    let kept = if struck >> 32 == settings >> 32 {
+                        struck
+                    } else {
+                        settings
+                    };
+                    Some(kept | bit)
+                })
+                .unwrap_or_default();
+            before >> 32 != settings >> 32 || before & bit == 0
+        };
         trigger.is_some_and(|trigger| {
             trigger.is_due(
                 self.messages.load(Ordering::Relaxed),
                 self.bytes.load(Ordering::Relaxed),
                 self.opened.elapsed(),
-            ) && self.struck.fetch_or(bit, Ordering::SeqCst) & bit == 0
+            ) && strikes_first()
                 && self.session.strikes(strike, &trigger)
         })
     }

@@ -1,6 +1,6 @@
 //! What becomes of a message on its way: lost, doubled, late, overtaken.
 
-use std::cmp::Reverse;
+use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 use std::time::Duration;
 
@@ -74,32 +74,54 @@ impl Fate {
 
 /// Messages on their way, each with the time of its arrival; those of the same time stay in order.
 pub(super) struct Line<T> {
-    heap: BinaryHeap<Reverse<Due>>,
-    items: std::collections::HashMap<u64, T>,
+    heap: BinaryHeap<Due<T>>,
     count: u64,
 }
 
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Due {
+struct Due<T> {
     at: Instant,
     number: u64,
+    item: T,
+}
+
+impl<T> Due<T> {
+    /// The heap gives its greatest first: the earliest.
+    fn rank(&self) -> Reverse<(Instant, u64)> {
+        Reverse((self.at, self.number))
+    }
+}
+
+impl<T> PartialEq for Due<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.rank() == other.rank()
+    }
+}
+
+impl<T> Eq for Due<T> {}
+
+impl<T> PartialOrd for Due<T> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<T> Ord for Due<T> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.rank().cmp(&other.rank())
+    }
 }
 
 impl<T> Line<T> {
     pub(super) fn new() -> Self {
         Self {
             heap: BinaryHeap::new(),
-            items: std::collections::HashMap::new(),
             count: 0,
         }
     }
 
     pub(super) fn push(&mut self, at: Instant, item: T) {
-        self.items.insert(self.count, item);
-        self.heap.push(Reverse(Due {
-            at,
-            number: self.count,
-        }));
+        let number = self.count;
+        self.heap.push(Due { at, number, item });
         self.count += 1;
     }
 
@@ -108,13 +130,12 @@ impl<T> Line<T> {
         if self.next()? > now {
             return None;
         }
-        let Reverse(due) = self.heap.pop()?;
-        self.items.remove(&due.number)
+        Some(self.heap.pop()?.item)
     }
 
     /// When the next one arrives.
     pub(super) fn next(&self) -> Option<Instant> {
-        self.heap.peek().map(|Reverse(due)| due.at)
+        self.heap.peek().map(|due| due.at)
     }
 
     pub(super) fn len(&self) -> usize {

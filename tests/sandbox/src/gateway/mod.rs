@@ -4,9 +4,12 @@
 //! [`Gateway::admit`] and gives the upgraded connection to [`Gateway::serve`]. The agent starts with the first
 //! connection and lives until the session ends, however often the client's connection does.
 
+mod alarm;
+mod client;
 mod connection;
 mod fate;
 mod frames;
+mod observed;
 mod session;
 mod spec;
 #[cfg(test)]
@@ -18,7 +21,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-pub use session::{Observed, Opened};
+pub use observed::{Observed, Opened};
 pub use spec::{AgentFacts, Encryption, Handshake, Kind, Pacing, Platform, PortProperties, SessionSpec};
 
 use crate::fault::{Faults, Resume};
@@ -187,6 +190,14 @@ impl Gateway {
     /// Ends the client's connection without a close frame.
     pub fn cut(&self, id: &str) {
         self.with(id, Session::cut);
+    }
+
+    /// Ends all connections without a close frame, as a gateway that is restarted does.
+    pub fn cut_all(&self) {
+        let sessions: Vec<_> = self.lock().values().cloned().collect();
+        for session in sessions {
+            session.cut();
+        }
     }
 
     /// Closes the client's connection with 1000 "Bye", as the service does each hour.

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use jiff::Timestamp;
+use serde_json::json;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -15,54 +15,15 @@ use uuid::Uuid;
 
 use ssmx::protocol::message::{Message, MessageType, PayloadType};
 
-use super::connection::{Client, Outgoing, Strike};
+use super::client::{Client, Outgoing};
+use super::connection::Strike;
+use super::observed::{Observed, Opened};
 use super::{Admission, Opening, Resumed, SessionSpec, SessionState, Status};
 use crate::agent;
 use crate::fault::{Chance, Faults, Trigger};
 
 /// How many messages may wait between gateway and agent, either way.
 const BETWEEN: usize = 1024;
-
-/// The open message, as the client sent it.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct Opened {
-    /// "1.0".
-    pub message_schema_version: String,
-    /// A fresh UUID.
-    pub request_id: String,
-    /// The token.
-    pub token_value: String,
-    /// One UUID for all connections of a client.
-    #[serde(default)]
-    pub client_id: String,
-    /// The client's version.
-    #[serde(default)]
-    pub client_version: String,
-}
-
-/// What was seen of a session's client and agent.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Observed {
-    /// The open messages that were accepted, in order.
-    pub opened: Vec<Opened>,
-    /// The open messages that were refused, and why.
-    pub refused: Vec<String>,
-    /// The client's HandshakeResponse.
-    pub handshake_response: Option<Value>,
-    /// Stream data from the client, repetitions included.
-    pub input_messages: u64,
-    /// Of these, those whose number had come before.
-    pub input_repeated: u64,
-    /// Stream data that the agent sent, repetitions included.
-    pub output_messages: u64,
-    /// Of these, repetitions.
-    pub output_repeated: u64,
-    /// Acknowledgements from the client.
-    pub acknowledgements: u64,
-    /// Pings from the client.
-    pub pings: u64,
-}
 
 /// A session.
 pub(super) struct Session {
@@ -90,9 +51,12 @@ struct State {
     /// Waits for the agent, which starts with the first connection.
     inbox: Option<mpsc::Receiver<Bytes>>,
     agent: Option<AbortHandle>,
+    /// Ends the session when it is idle or old; lives on when the agent is killed.
+    keeper: Option<AbortHandle>,
     last_input: Instant,
     /// How often each trigger struck in this session.
     struck: HashMap<Strike, u32>,
+    settings: u32,
     refused_upgrades: u32,
 }
 
@@ -122,8 +86,10 @@ impl Session {
                 connections: 0,
                 inbox: Some(inbox),
                 agent: None,
+                keeper: None,
                 last_input: Instant::now(),
                 struck: HashMap::new(),
+                settings: 0,
                 refused_upgrades: 0,
             }),
             observed: Arc::default(),
@@ -180,8 +146,16 @@ impl Session {
     }
 
     pub(super) fn set_faults(&self, faults: Faults) {
-        self.lock().struck.clear();
+        let mut state = self.lock();
+        state.struck.clear();
+        state.settings += 1;
+        drop(state);
         self.faults.send_replace(faults);
+    }
+
+    /// How often the faults were set anew.
+    pub(super) fn settings(&self) -> u32 {
+        self.lock().settings
     }
 
     /// Whether this trigger may still strike in this session; if so, it is counted as struck.
@@ -253,6 +227,7 @@ impl Session {
         }
         let inbox = state.inbox.take();
         if let (Some(inbox), Some(me)) = (inbox, self.me.upgrade()) {
+            state.keeper = Some(tokio::spawn(Arc::clone(&me).keep()).abort_handle());
             state.agent = Some(tokio::spawn(me.run_agent(inbox)).abort_handle());
         }
         let agent_is_there = state.agent.as_ref().is_some_and(|agent| !agent.is_finished());
@@ -327,14 +302,14 @@ impl Session {
         output.clone_into(&mut state.output);
         state.token = None;
         state.inbox = None;
-        if let Some(agent) = &state.agent {
-            agent.abort();
+        for task in state.agent.iter().chain(&state.keeper) {
+            task.abort();
         }
         drop(state);
         let id = Uuid::new_v4();
         let payload = json!({
             "MessageId": id.to_string(),
-            "CreatedDate": "",
+            "CreatedDate": Timestamp::now().to_string(),
             "DestinationId": self.spec.id,
             "SessionId": self.spec.id,
             "MessageType": "channel_closed",
@@ -387,7 +362,6 @@ impl Session {
         };
         let (output, status) = tokio::select! {
             ending = ending => ending,
-            output = self.limits() => (output, Status::Terminated),
             never = self.pauses() => match never {},
         };
         self.end(&output, status);
@@ -410,6 +384,11 @@ impl Session {
                 client.send(bytes).await;
             }
         }
+    }
+
+    async fn keep(self: Arc<Self>) {
+        let output = self.limits().await;
+        self.end(&output, Status::Terminated);
     }
 
     /// Waits until the session has been idle or has lasted for too long.
@@ -438,7 +417,7 @@ impl Session {
     /// Pauses the agent now and then, while the faults say so.
     async fn pauses(&self) -> Infallible {
         let mut faults = self.watch_faults();
-        let mut chance = Chance::new(faults.borrow().seed, 2);
+        let mut chance = Chance::new(faults.borrow().seed, u64::MAX);
         loop {
             let pauses = faults.borrow_and_update().pauses;
             let Some(pauses) = pauses else {

@@ -158,24 +158,25 @@ impl Kind {
     }
 }
 
-/// The properties of a Port session: the document's, with its parameters filled in. All are texts, as on the wire.
+/// The properties of a Port session: the document's, with its parameters filled in. All are texts
+/// and in this order, as on the wire.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PortProperties {
     /// A host beyond the node.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
-    /// The port on the node or on `host`.
-    pub port_number: String,
-    /// Where the client listens.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub local_port_number: Option<String>,
     /// `unix` makes the client listen on a unix socket.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub local_connection_type: Option<String>,
+    /// Where the client listens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub local_port_number: Option<String>,
     /// That socket's path.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub local_unix_socket: Option<String>,
+    /// The port on the node or on `host`.
+    pub port_number: String,
     /// `LocalPortForwarding` for a port with connections; none for AWS-StartSSHSession.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub r#type: Option<String>,
