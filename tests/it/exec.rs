@@ -67,7 +67,7 @@ fn with_separate_output_the_streams_come_apart() {
         );
     }
     // What a document offers is asked for once.
-    assert_eq!(env.sandbox.calls_of("GetDocument").len(), 1);
+    assert_eq!(env.sandbox.calls_of("ssm:GetDocument").len(), 1);
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn what_makes_no_sense_is_refused_before_anything_starts() {
         assert_eq!(told.status, 252, "{told}");
         assert!(told.stderr.contains("hint:"), "{told}");
     }
-    assert!(env.sandbox.calls_of("StartSession").is_empty());
+    assert!(env.sandbox.calls_of("ssm:StartSession").is_empty());
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn a_command_that_takes_too_long_is_given_up_and_its_session_ended() {
     let told = env.run(&["exec", "prod-web", "--timeout", "1s", "--", "sleep", "100"]);
     assert_eq!(told.status, 255, "{told}");
     assert!(told.stderr.contains("did not end within 1 s"), "{told}");
-    assert_eq!(env.sandbox.calls_of("TerminateSession").len(), 1);
+    assert_eq!(env.sandbox.calls_of("ssm:TerminateSession").len(), 1);
 }
 
 #[test]

@@ -56,7 +56,7 @@ fn another_key_or_clear_text_ends_the_session() {
     let theirs = agents_end(&Secret::new(vec![9; 64]));
     for payload in [
         theirs.seal([1; 12], b"$ "),
-        Bytes::from_static(b"$ in clear, and long enough"),
+        Bytes::from_static(b"$ in clear, and long enough for a frame"),
     ] {
         let mut session = asked();
         session.provide_key(Ok(data_key()));

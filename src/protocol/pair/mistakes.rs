@@ -68,7 +68,7 @@ fn nothing_is_evicted_and_a_reconnect_repeats_everything_at_once() {
     };
     let now = start();
     let mut session = ready_session(now, limits);
-    let all: Vec<u8> = (0..4).flat_map(pattern).collect();
+    let all: Vec<u8> = (0..12).flat_map(pattern).collect();
     assert!(all.len() > 10_000);
     session.write(all.clone().into());
     let first = sent(&mut session, now);

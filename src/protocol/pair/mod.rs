@@ -23,7 +23,7 @@ use agent::{Agent, Opening};
 /// Stories, in shards that run side by side.
 const SEEDS: u64 = 10_000;
 const SHARDS: u64 = 4;
-const AMOUNT: usize = 3_000;
+const AMOUNT: usize = 1_000;
 const LIMITS: Limits = Limits {
     payload: 97,
     in_flight: 700,
