@@ -33,7 +33,8 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use tokio::sync::OnceCell;
 
 use crate::ids::{AccountId, Region, Scope};
-use crate::net::{Dialer, Proxies, Roots};
+pub use crate::net::Dialer;
+use crate::net::{Proxies, Roots};
 use agent::UserAgent;
 use credentials::plan::{Base, Plan, Surroundings};
 use credentials::{Kept, Mfa, Source};

@@ -6,10 +6,9 @@ use std::sync::Arc;
 use super::native;
 use super::plan::{Notice, Notices, Outcome};
 use super::{FAREWELL, TransportError, is_over, stream_url};
-use crate::aws::Aws;
 use crate::aws::session::Opening;
+use crate::aws::{Aws, Dialer};
 use crate::ids::{Region, SessionId};
-use crate::net::Dialer;
 use crate::terminal::Signals;
 use tokio::time::timeout;
 
