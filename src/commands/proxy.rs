@@ -40,7 +40,7 @@ pub struct Args {
     #[arg(long, visible_alias = "document-name", value_name = "NAME")]
     pub document: Option<String>,
 
-    /// What has to be agreed.
+    /// What has to be agreed before it.
     #[command(flatten)]
     pub consent: ConsentArgs,
 

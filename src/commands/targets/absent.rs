@@ -1,10 +1,11 @@
 //! What is said when nothing fits: near names, and where else the thing was seen.
 
+use super::names::Known;
 use super::search::Search;
 use super::{Reached, scope, words};
 use crate::commands::error::{CommandError, Kind};
 use crate::ids::Scope;
-use crate::inventory::lookup::Found;
+use crate::inventory::lookup::{Found, some_names};
 use crate::inventory::query::Pattern;
 use crate::resolve::nearest::nearest;
 use crate::resolve::{Names as _, Via};
@@ -14,7 +15,7 @@ const MANY: usize = 200_000;
 
 impl Search<'_> {
     /// None fits: what is near, and where it was looked for.
-    pub(super) fn nothing(&self, found: &Found) -> CommandError {
+    pub(super) async fn nothing(&self, found: &Found) -> CommandError {
         let Reached { aws, scope, .. } = &self.reached;
         let criterion = words::criterion(&self.wanted);
         let kind = match self.wanted.id() {
@@ -29,26 +30,29 @@ impl Search<'_> {
         for elsewhere in self.elsewhere() {
             failure = failure.hint(elsewhere);
         }
+        if let Some(hint) = self.profile_meant().await {
+            failure = failure.hint(hint);
+        }
         if self.wanted.via == Via::Name
-            && let Some(hint) = words::did_you_mean(&self.near())
+            && let Some(hint) = words::did_you_mean(&self.near().await)
         {
             failure = failure.hint(hint);
         }
         failure.hint("`ssmx ls` shows what there is")
     }
 
-    /// Names like the one that was typed: of the config, and of the snapshot.
-    fn near(&self) -> Vec<String> {
+    /// Names like the one that was typed: of the config, and of the snapshot; where the scope was never listed,
+    /// of EC2's first page.
+    async fn near(&self) -> Vec<String> {
         let mut known = Vec::new();
         if let Ok(config) = self.ctx.config() {
-            known = super::Known {
-                config,
-                profiles: None,
-            }
-            .all();
+            let profiles = None;
+            known = Known { config, profiles }.all();
         }
-        if let Some(snapshot) = self.snapshots.open(&self.reached.scope) {
-            known.extend(snapshot.names("", MANY).into_iter().filter_map(|row| row.name));
+        let snapshot = self.snapshots.open(&self.reached.scope);
+        match snapshot.filter(|snapshot| snapshot.taken().is_some()) {
+            Some(snapshot) => known.extend(snapshot.names("", MANY).into_iter().filter_map(|row| row.name)),
+            None => known.extend(some_names(self.reached.aws.as_ref()).await),
         }
         nearest(&self.wanted.name, known)
     }
@@ -86,5 +90,17 @@ impl Search<'_> {
             }
         };
         holding.map(|scope| by(&scope)).collect()
+    }
+
+    /// What stands before a slash may have been meant as a profile.
+    async fn profile_meant(&self) -> Option<String> {
+        let (before, _) = self.wanted.name.split_once('/')?;
+        let profiles = self.ctx.profiles().await.ok()?;
+        let names = profiles.names().into_iter().map(ToOwned::to_owned);
+        let near = words::did_you_mean(&nearest(before, names));
+        Some(match near {
+            Some(near) => format!("no AWS profile is called `{before}`; {near}"),
+            None => format!("no AWS profile is called `{before}`, so it was taken for a part of the name"),
+        })
     }
 }

@@ -54,10 +54,7 @@ pub async fn reach(
     };
     let aws = choices.aws().await?;
     let scope = aws.scope().await.map_err(|error| {
-        CommandError::aws(
-            format!("cannot tell which account {} leads to", way(&aws)),
-            &error,
-        )
+        CommandError::aws(format!("cannot tell the account behind {}", way(&aws)), &error)
     })?;
     check_pins(&loaded.config, target, &aws, &scope)?;
     // A hint for completions; it can be done without.
@@ -81,7 +78,7 @@ pub async fn way_here(ctx: &Context) -> Result<Arc<Aws>, CommandError> {
 /// # Errors
 /// With everything that is wrong with the config.
 pub fn profile_here(ctx: &Context) -> Result<Option<ProfileChoice>, CommandError> {
-    Ok(choices_here(ctx)?.ambient())
+    Ok(choices_here(ctx)?.usual().0)
 }
 
 fn choices_here(ctx: &Context) -> Result<Choices<'_>, CommandError> {
@@ -93,11 +90,17 @@ fn choices_here(ctx: &Context) -> Result<Choices<'_>, CommandError> {
     })
 }
 
+/// The section of `[profiles]` that holds: the profile's own. Where none was chosen it is AWS's default one,
+/// unless keys in the environment come before it.
+pub fn section(aws: &Aws) -> Option<&str> {
+    aws.profile().or_else(|| (!env::has_keys()).then_some("default"))
+}
+
 /// How the credentials are spoken of.
 pub fn way(aws: &Aws) -> String {
     match aws.profile() {
         Some(profile) => format!("profile `{profile}`"),
-        None => "ambient credentials".to_owned(),
+        None => "the default credentials".to_owned(),
     }
 }
 
@@ -110,31 +113,21 @@ struct Choices<'a> {
 }
 
 impl Choices<'_> {
-    /// The profile that flags, variables and config choose, and how strongly.
-    fn ambient(&self) -> Option<ProfileChoice> {
-        let chosen = self.loaded.profile(None, env::profile().as_deref())?;
-        Some(match chosen.strength {
-            Strength::Flag | Strength::Own | Strength::Variable => ProfileChoice::Explicit(chosen.value),
-            Strength::AwsVariable | Strength::Default => ProfileChoice::Ambient(chosen.value),
-        })
-    }
-
     async fn aws(&self) -> Result<Arc<Aws>, CommandError> {
         let profiles = self.ctx.profiles().await?;
         if let Some(typed) = self.typed {
             return self.named(profiles, typed).await;
         }
-        let chosen = self.loaded.profile(None, env::profile().as_deref());
-        if let Some(chosen) = chosen.as_ref().filter(|chosen| chosen.strength == Strength::Flag) {
-            return self.named(profiles, &chosen.value).await;
+        let (usual, strength) = self.usual();
+        if strength == Some(Strength::Flag) {
+            return self.by(profiles, usual, Rank::Named).await;
         }
-        let ambient = self.ambient();
-        let rank = match chosen.as_ref().map(|chosen| chosen.strength) {
+        let rank = match strength {
             None | Some(Strength::Default) => Rank::Default,
             Some(_) => Rank::Named,
         };
         let Some(target) = self.target else {
-            return self.by(profiles, ambient, rank).await;
+            return self.by(profiles, usual, rank).await;
         };
         let pin = target.account.as_ref().or_else(|| {
             let profile = target.profile.as_ref()?;
@@ -152,12 +145,46 @@ impl Choices<'_> {
             return self.named(profiles, profile).await;
         }
         let Some(pin) = pin else {
-            return self.by(profiles, ambient, rank).await;
+            return self.by(profiles, usual, rank).await;
         };
-        match self.leading_to(profiles, pin, ambient.as_ref())? {
-            Some(profile) => self.named(profiles, &profile).await,
-            None => self.by(profiles, ambient, rank).await,
+        let name = usual.as_ref().map_or("default", ProfileChoice::name).to_owned();
+        let leading = self.leading_to(profiles, pin);
+        match leading.as_slice() {
+            // The account of the usual profile may simply not be told; it is checked before a session.
+            [] => self.by(profiles, usual, rank).await,
+            [one] => self.named(profiles, one).await,
+            several => {
+                let usual_leads = match self.by(profiles, usual, rank).await {
+                    Ok(aws) => aws
+                        .scope()
+                        .await
+                        .is_ok_and(|scope| scope.account == *pin)
+                        .then_some(aws),
+                    Err(_) => None,
+                };
+                match usual_leads {
+                    Some(aws) => Ok(aws),
+                    None if several.contains(&name) => self.named(profiles, &name).await,
+                    None => Err(CommandError::usage(format!(
+                        "several profiles lead to account {pin}: {}",
+                        several.join(", ")
+                    ))
+                    .hint("choose one with `--profile NAME` or `NAME/TARGET`")),
+                }
+            }
         }
+    }
+
+    /// What holds where a target says nothing more particular, and who said so.
+    fn usual(&self) -> (Option<ProfileChoice>, Option<Strength>) {
+        let Some(chosen) = self.loaded.profile(None, env::profile().as_deref()) else {
+            return (None, None);
+        };
+        let choice = match chosen.strength {
+            Strength::Flag | Strength::Own | Strength::Variable => ProfileChoice::Explicit(chosen.value),
+            Strength::AwsVariable | Strength::Default => ProfileChoice::Ambient(chosen.value),
+        };
+        (Some(choice), Some(chosen.strength))
     }
 
     async fn named(&self, profiles: &Profiles, profile: &str) -> Result<Arc<Aws>, CommandError> {
@@ -165,35 +192,21 @@ impl Choices<'_> {
         self.by(profiles, Some(choice), Rank::Named).await
     }
 
-    /// The profile that leads to an account, by what config and AWS's files tell.
-    fn leading_to(
-        &self,
-        profiles: &Profiles,
-        account: &AccountId,
-        ambient: Option<&ProfileChoice>,
-    ) -> Result<Option<String>, CommandError> {
+    /// The profiles that lead to an account, by what config and AWS's files tell and by where they led before.
+    /// It is a choice only: whether the account is the right one is checked afterwards.
+    fn leading_to(&self, profiles: &Profiles, account: &AccountId) -> Vec<String> {
+        let sections = &self.loaded.config.profiles;
+        let reach = self.ctx.snapshots().reach();
         let told = |name: &str| {
-            let pinned = self
-                .loaded
-                .config
-                .profiles
-                .get(name)
-                .and_then(|section| section.account.as_ref());
-            pinned == Some(account) || profiles.account(name) == Some(account.as_str())
+            let pinned = sections.get(name).and_then(|section| section.account.as_ref());
+            let led = || {
+                let before = reach.of(Some(name), None);
+                before.iter().any(|scope| scope.account == *account)
+            };
+            pinned == Some(account) || profiles.account(name) == Some(account.as_str()) || led()
         };
-        let names: Vec<&str> = profiles.names().into_iter().filter(|name| told(name)).collect();
-        let usual = ambient.map_or("default", ProfileChoice::name);
-        match names.as_slice() {
-            // The account of the usual profile may simply not be told; it is checked before a session.
-            [] => Ok(None),
-            [one] => Ok(Some((*one).to_owned())),
-            several if several.contains(&usual) => Ok(Some(usual.to_owned())),
-            several => Err(CommandError::usage(format!(
-                "several profiles lead to account {account}: {}",
-                several.join(", ")
-            ))
-            .hint("choose one with `--profile NAME` or `NAME/TARGET`")),
-        }
+        let names = profiles.names().into_iter().filter(|name| told(name));
+        names.map(ToOwned::to_owned).collect()
     }
 
     async fn by(
@@ -256,8 +269,7 @@ fn check_pins(
     aws: &Aws,
     scope: &Scope,
 ) -> Result<(), CommandError> {
-    let profile = aws.profile();
-    let of_profile = profile.and_then(|profile| {
+    let of_profile = section(aws).and_then(|profile| {
         let pin = config.profiles.get(profile)?.account.as_ref()?;
         Some((pin, format!("`[profiles.{profile}]`")))
     });
@@ -274,7 +286,7 @@ fn check_pins(
             return Err(CommandError::new(
                 Kind::Credentials,
                 format!(
-                    "{} leads to account {}, and {whose} is pinned to account {pin}: nothing is started there",
+                    "the account behind {} is {}, and {whose} is pinned to account {pin}: nothing is started there",
                     way(aws),
                     scope.account
                 ),

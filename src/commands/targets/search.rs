@@ -44,8 +44,8 @@ impl<'a> Search<'a> {
             Via::Target { target, .. } => loaded.config.targets.get(target),
             _ => None,
         };
-        let (profile, account) = (reached.aws.profile(), &reached.scope.account);
-        let demands = loaded.demands(profile, Some(account), target, None);
+        let section = scope::section(&reached.aws);
+        let demands = loaded.demands(section, Some(&reached.scope.account), target, None);
         Ok(Self {
             snapshots: ctx.snapshots(),
             ctx,
@@ -106,7 +106,7 @@ impl<'a> Search<'a> {
         let (choice, via) = match choose(found.nodes.clone(), self.pick()) {
             Choice::None => match self.by_prefix().await? {
                 Some(nodes) => (choose(nodes, self.pick()), Via::Prefix),
-                None => return Err(self.nothing(&found)),
+                None => return Err(self.nothing(&found).await),
             },
             choice => (choice, self.wanted.via.clone()),
         };
@@ -119,7 +119,7 @@ impl<'a> Search<'a> {
                 let node = self.ask(nodes)?;
                 self.settle(node, Via::Picker).await
             }
-            Choice::None => Err(self.nothing(&found)),
+            Choice::None => Err(self.nothing(&found).await),
         }
     }
 

@@ -222,7 +222,17 @@ pub(super) async fn only<S: Source>(
         }
     }
     let told = Managed::with(source, tagged, Instances::Included).all().await?;
-    Ok(fitting(&told, query))
+    let mut nodes = fitting(&told, query);
+    // A machine that SSM has given a name can still be called by its own.
+    let by_computer = told.iter().filter_map(|told| {
+        let mut node = told.node(query);
+        node.name.clone_from(&told.computer);
+        let known = nodes.iter().any(|other| other.id == node.id);
+        (!known && query.matches(&node)).then_some(node)
+    });
+    let by_computer: Vec<Node> = by_computer.collect();
+    nodes.extend(by_computer);
+    Ok(nodes)
 }
 
 pub(super) fn fitting(told: &[Told], query: &Query) -> Vec<Node> {
@@ -231,8 +241,10 @@ pub(super) fn fitting(told: &[Told], query: &Query) -> Vec<Node> {
     nodes
 }
 
+/// SSM has two words for an id that it does not take.
 fn is_bad_id(error: &ServiceError) -> bool {
-    error.kind == ErrorKind::NotFound
+    let code = error.code.as_deref().unwrap_or_default();
+    error.kind == ErrorKind::NotFound || code.starts_with("InvalidInstanceInformationFilterValue")
 }
 
 fn ids_filter(ids: &[NodeId]) -> Filter {

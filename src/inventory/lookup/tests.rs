@@ -329,7 +329,9 @@ async fn without_ssm_the_state_of_agents_is_unknown() {
 async fn without_ec2_ssm_tells_what_it_can() {
     let mut cloud = Cloud::of(120);
     cloud.managed[7].computer = Some("ip-10-0-0-7".into());
-    cloud.managed.push(hybrid_machine("edge"));
+    let mut edge = hybrid_machine("edge");
+    edge.computer = Some("edge.example.com".into());
+    cloud.managed.push(edge);
     cloud.ec2_fails = Some(denied("ec2:DescribeInstances"));
     let found = cloud.everything().await;
     assert_eq!(found.nodes.len(), 121);
@@ -340,7 +342,9 @@ async fn without_ec2_ssm_tells_what_it_can() {
     assert_eq!(found.nodes[0].name.as_deref(), Some("web-5"));
     assert_eq!(found.nodes[0].state, InstanceState::Unknown);
     assert_eq!(ids(&cloud.find(&exact("ip-10-0-0-7")).await), [id(7).as_str()]);
-    assert_eq!(ids(&cloud.find(&exact("edge")).await), ["mi-0123456789abcdef0"]);
+    for name in ["edge", "edge.example.com"] {
+        assert_eq!(ids(&cloud.find(&exact(name)).await), ["mi-0123456789abcdef0"]);
+    }
     assert_eq!(ids(&cloud.find(&Query::id(id(9))).await), [id(9).as_str()]);
     assert!(cloud.find(&exact("nothing")).await.nodes.is_empty());
 }
