@@ -65,7 +65,7 @@ pub struct Args {
     #[arg(long, value_name = "TRANSPORT")]
     pub transport: Option<Choice>,
 
-    /// What has to be agreed.
+    /// What has to be agreed before it.
     #[command(flatten)]
     pub consent: ConsentArgs,
 
