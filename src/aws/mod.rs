@@ -157,12 +157,6 @@ impl Aws {
         })
     }
 
-    /// From now on nobody is asked for a code: the terminal belongs to a session. Credentials are renewed
-    /// where that takes no person.
-    pub fn ask_no_more(&self) {
-        self.credentials.source().ask_no_more();
-    }
-
     /// The profile in use, `None` for ambient credentials.
     pub fn profile(&self) -> Option<&str> {
         self.profile.as_deref()

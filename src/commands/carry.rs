@@ -3,6 +3,7 @@
 use std::io;
 
 use super::context::Context;
+use super::doctor;
 use super::error::{CommandError, Exit, Kind};
 use super::notices::Talk;
 use super::targets::{Freshness, Purpose, Resolved, words};
@@ -57,7 +58,14 @@ pub async fn carry(
                 Ok(_) | Err(_) => {}
             }
         }
-        return Err(failure(error, &resolved));
+        let is_out_of_reach =
+            matches!(&error, TransportError::Start(cause) if cause.kind == ErrorKind::TargetNotConnected);
+        let failure = failure(error, &resolved);
+        return Err(if is_out_of_reach {
+            doctor::explain(ctx, &resolved, failure).await
+        } else {
+            failure
+        });
     }
 }
 
@@ -119,16 +127,7 @@ fn may_have_moved(error: &ServiceError) -> bool {
 pub fn failure(error: TransportError, resolved: &Resolved) -> CommandError {
     let on = format!("{} in {}", words::label_and_id(&resolved.node), resolved.scope);
     match error {
-        TransportError::Start(cause) => {
-            let failure = CommandError::aws(format!("cannot start a session on {on}"), &cause);
-            match cause.kind {
-                ErrorKind::TargetNotConnected => failure.hint(format!(
-                    "`ssmx describe {}` shows the state of instance and agent",
-                    resolved.node.id
-                )),
-                _ => failure,
-            }
-        }
+        TransportError::Start(cause) => CommandError::aws(format!("cannot start a session on {on}"), &cause),
         TransportError::Interrupted(number) => signalled(number),
         TransportError::Terminal(cause) if cause.kind() == io::ErrorKind::BrokenPipe => cause.into(),
         TransportError::Plugin(cause) => {

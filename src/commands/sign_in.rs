@@ -12,7 +12,7 @@ use crate::aws::profiles::Profiles;
 use crate::aws::{Aws, ProfileChoice, Settings};
 use crate::secret::Secret;
 use crate::ui::text::escape;
-use crate::ui::{Presence, Ui, prompt};
+use crate::ui::{Presence, Screen, Ui, prompt};
 
 /// Where one-time codes come from in this run; `command` is the user's own `mfa_command` for the profile.
 pub fn mfa(ui: &Ui, code: Option<&str>, command: Vec<String>) -> Mfa {
@@ -30,6 +30,10 @@ pub fn mfa(ui: &Ui, code: Option<&str>, command: Vec<String>) -> Mfa {
 struct AtTerminal(Ui);
 
 impl Person for AtTerminal {
+    fn is_free(&self) -> bool {
+        self.0.screen() == Screen::Cooked
+    }
+
     fn ask_code(&self, question: &str) -> io::Result<Option<String>> {
         prompt::line(&escape(question))
     }

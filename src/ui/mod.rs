@@ -165,6 +165,15 @@ impl Ui {
         RAW.store(screen == Screen::Raw, Ordering::Relaxed);
     }
 
+    /// In which state the terminal is.
+    pub fn screen(&self) -> Screen {
+        if RAW.load(Ordering::Relaxed) {
+            Screen::Raw
+        } else {
+            Screen::Cooked
+        }
+    }
+
     fn talk(&self, label: Option<(&str, Style)>, line: &str) {
         let text = match label {
             Some((label, style)) if self.styled_talk => format!("{style}{label}:{style:#} {line}\n"),

@@ -2,7 +2,11 @@
 #![expect(clippy::unwrap_used, reason = "a story that cannot go on has failed")]
 
 mod config;
+mod credentials;
+mod doctor;
 mod env;
 mod exec;
 mod house;
 mod targets;
+#[allow(dead_code, reason = "stories take of it what they need")]
+mod terminal;

@@ -133,7 +133,7 @@ impl Terminal {
     fn shown(&self) -> String {
         let mut text = String::new();
         for line in String::from_utf8_lossy(&self.seen).lines() {
-            drop(write!(text, "\n  {line:?}"));
+            write!(text, "\n  {line:?}").unwrap();
         }
         text
     }

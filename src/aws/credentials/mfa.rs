@@ -3,7 +3,6 @@
 use std::fmt;
 use std::io;
 use std::process::Stdio;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::process::Command;
@@ -18,6 +17,9 @@ pub(super) const TRIES: usize = 3;
 
 /// Who is there to be asked and told.
 pub trait Person: Send + Sync {
+    /// Whether the terminal is free for a question just now; a session may have it.
+    fn is_free(&self) -> bool;
+
     /// Asks for a one-time code; `None` when the person left. It blocks.
     ///
     /// # Errors
@@ -51,7 +53,6 @@ impl fmt::Debug for Mfa {
 pub(super) struct Codes {
     mfa: Mfa,
     given: Mutex<Option<Secret<String>>>,
-    quiet: AtomicBool,
 }
 
 /// A code, and whether another may be asked for when it is wrong.
@@ -63,16 +64,7 @@ pub(super) struct Code {
 impl Codes {
     pub(super) fn new(mfa: Mfa) -> Self {
         let given = Mutex::new(mfa.code.clone());
-        Self {
-            mfa,
-            given,
-            quiet: AtomicBool::new(false),
-        }
-    }
-
-    /// From now on nobody can be asked: the terminal belongs to a session.
-    pub(super) fn ask_no_more(&self) {
-        self.quiet.store(true, Ordering::Relaxed);
+        Self { mfa, given }
     }
 
     /// Whether a code for this role would have to be asked of a person, here and now.
@@ -90,8 +82,7 @@ impl Codes {
     }
 
     fn person(&self) -> Option<&Arc<dyn Person>> {
-        let quiet = self.quiet.load(Ordering::Relaxed);
-        self.mfa.person.as_ref().filter(|_| !quiet)
+        self.mfa.person.as_ref().filter(|person| person.is_free())
     }
 
     /// A code for the role's device.

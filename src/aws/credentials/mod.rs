@@ -89,11 +89,6 @@ impl Source {
         &self.plan
     }
 
-    /// From now on nobody can be asked: the terminal belongs to a session.
-    pub(super) fn ask_no_more(&self) {
-        self.codes.ask_no_more();
-    }
-
     /// Whether credentials have to be fetched before the first call: an SDK call waits for half a minute, a
     /// person with a code, or a program that talks to one, may take longer.
     pub(super) fn wants_time(&self) -> bool {

@@ -8,8 +8,10 @@ mod report;
 mod rights;
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::time::timeout;
 
 use super::context::Context;
 use super::error::{CommandError, Exit};
@@ -27,7 +29,7 @@ use crate::ui::Format;
 use crate::ui::output::Record;
 use network::Network;
 use node::{AGENT_ACTIONS, HOST_MANAGEMENT, REMOTE_HOSTS, RoleFacts, SESSIONS};
-use report::{Extent, Finding, Report};
+use report::{Extent, Finding, Report, Verdict};
 
 /// Find out why an instance cannot be reached; without one, whether this machine can talk to AWS
 #[derive(Debug, clap::Args)]
@@ -135,6 +137,28 @@ async fn of_target(ctx: &Context, words: &str, document: Option<&str>) -> Result
         .await?;
     let looking = look(ctx, &resolved, document, needs);
     Ok(ctx.ui().progress("looking", looking).await)
+}
+
+/// How long somebody whose session failed is kept waiting for the reason.
+const PATIENCE: Duration = Duration::from_secs(8);
+
+/// Adds to a failure to reach a node what is probably behind it, where that can be told in a few seconds.
+pub async fn explain(ctx: &Context, resolved: &Resolved, failure: CommandError) -> CommandError {
+    let looking = timeout(PATIENCE, look(ctx, resolved, None, SESSIONS));
+    let looked = ctx.ui().progress("looking for the reason", looking).await;
+    let hint = format!("`ssmx doctor {}` tells more", resolved.node.id);
+    match looked.ok().as_ref().and_then(Report::cause) {
+        Some(cause) => {
+            let how = match cause.verdict {
+                Verdict::Fail => "because",
+                _ => "probably because",
+            };
+            let told = failure.because(format!("{how} of {}: {}", cause.check, cause.evidence));
+            let fixed = cause.fix.first().into_iter();
+            fixed.fold(told, |told, fix| told.hint(fix.clone())).hint(hint)
+        }
+        None => failure.hint(hint),
+    }
 }
 
 /// The checks of a node. What connect and forward add to their error comes from here too.

@@ -2,6 +2,7 @@
 //! the error names the line.
 
 mod check;
+mod network;
 mod node;
 mod sign_in;
 
@@ -11,6 +12,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use serde::Deserialize;
 
+pub use network::{Endpoint, Vpc};
 pub use node::{Agent, Node, Pacing, Ping, Platform, Service, Session, State};
 pub use sign_in::{Consent, InstanceProfile, Portal, PortalRole, Role};
 
@@ -47,6 +49,11 @@ pub struct Scenario {
     /// Keys of KMS.
     #[serde(default)]
     pub kms_keys: Vec<KmsKey>,
+    /// Networks around nodes; those that are not described are healthy.
+    #[serde(default)]
+    pub vpcs: Vec<Vpc>,
+    /// The value of Default Host Management's setting; `$None` where nothing is said.
+    pub host_management: Option<String>,
     /// Roles that can be assumed.
     #[serde(default)]
     pub roles: Vec<Role>,

@@ -22,7 +22,7 @@ pub use node::Node;
 
 use crate::api_fault::ApiFaults;
 use crate::kms::Keyring;
-use crate::scenario::{self, OptIn, Scenario, State, Task};
+use crate::scenario::{self, OptIn, Scenario, State, Task, Vpc};
 
 /// An account's id and a region.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -43,6 +43,8 @@ pub struct World {
     documents: documents::Library,
     tasks: HashMap<Place, Vec<Task>>,
     pub(crate) sign_in: sign_in::SignIn,
+    vpcs: Vec<Vpc>,
+    host_management: String,
     pub(crate) sessions: sessions::Sessions,
     pub(crate) faults: ApiFaults,
     unsigned_upgrades: AtomicBool,
@@ -83,6 +85,11 @@ impl World {
             documents: documents::Library::new(scenario),
             tasks: tasks(scenario),
             sign_in: sign_in::SignIn::new(scenario),
+            vpcs: scenario.vpcs.clone(),
+            host_management: scenario
+                .host_management
+                .clone()
+                .unwrap_or_else(|| "$None".to_owned()),
             sessions: sessions::Sessions::new(keyrings(scenario), homes),
             faults: ApiFaults::new(scenario.faults.clone()),
             unsigned_upgrades: AtomicBool::new(scenario.unsigned_upgrades),
@@ -186,6 +193,22 @@ impl World {
             (None, Some(look)) => look(&[]),
             (None, None) => unreachable!("the closure either gave its answer or was not called"),
         }
+    }
+
+    /// The VPCs that the scenario describes.
+    pub(crate) fn vpcs(&self) -> &[Vpc] {
+        &self.vpcs
+    }
+
+    /// A VPC, as described or as usual.
+    pub(crate) fn vpc(&self, id: &str) -> Vpc {
+        let known = self.vpcs.iter().find(|vpc| vpc.id == id);
+        known.cloned().unwrap_or_else(|| Vpc::usual(id))
+    }
+
+    /// The role that Default Host Management lends, or `$None`.
+    pub(crate) fn host_management(&self) -> &str {
+        &self.host_management
     }
 
     /// The account of whatever names none.

@@ -128,7 +128,11 @@ fn instance(xml: &mut Xml, node: &Node) {
         xml.maybe("ipAddress", facts.public_ip.as_deref());
         xml.leaf("sourceDestCheck", "true");
     }
-    xml.node("groupSet", |_| {});
+    xml.node("groupSet", |xml| {
+        if here {
+            xml.node("item", |xml| xml.leaf("groupId", super::network::NODE_GROUP));
+        }
+    });
     xml.leaf("architecture", "x86_64");
     xml.leaf("rootDeviceType", "ebs");
     xml.leaf("rootDeviceName", "/dev/xvda");

@@ -2,6 +2,7 @@
 
 mod filter;
 mod instances;
+mod network;
 mod pattern;
 mod regions;
 mod status;
@@ -22,7 +23,12 @@ fn call(world: &World, request: &Request<'_>) -> Option<Result<String, ApiError>
     let operation: fn(&World, &Request<'_>) -> Result<String, ApiError> = match request.operation {
         "DescribeInstances" => instances::describe,
         "DescribeInstanceStatus" => status::describe,
+        "DescribeNetworkAcls" => network::acls,
         "DescribeRegions" => regions::describe,
+        "DescribeRouteTables" => network::routes,
+        "DescribeSecurityGroups" => network::groups,
+        "DescribeVpcAttribute" => network::attribute,
+        "DescribeVpcEndpoints" => network::endpoints,
         _ => return None,
     };
     if request.input.flag("DryRun") {

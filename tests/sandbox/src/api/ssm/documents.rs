@@ -28,6 +28,29 @@ pub(super) fn content(world: &World, request: &Request<'_>) -> Result<String, Ap
     .to_string())
 }
 
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Setting {
+    setting_id: String,
+}
+
+/// GetServiceSetting, for the two settings that concern sessions.
+pub(super) fn setting(world: &World, request: &Request<'_>) -> Result<String, ApiError> {
+    let Setting { setting_id } = request.input.parse()?;
+    let id = setting_id
+        .rsplit_once(":servicesetting")
+        .map_or(setting_id.as_str(), |(_, id)| id);
+    let value = match id {
+        "/ssm/managed-instance/default-ec2-instance-management-role" => world.host_management(),
+        "/ssm/managed-instance/activation-tier" => "standard",
+        _ => return Err(ApiError::new("ServiceSettingNotFound", "No such setting.")),
+    };
+    Ok(
+        json!({ "ServiceSetting": { "SettingId": id, "SettingValue": value, "Status": "Default" } })
+            .to_string(),
+    )
+}
+
 pub(super) fn describe(world: &World, request: &Request<'_>) -> Result<String, ApiError> {
     let (name, content) = find(world, request)?;
     let parameters: Vec<Value> = content["parameters"]

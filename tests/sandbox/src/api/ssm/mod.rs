@@ -23,6 +23,7 @@ fn call(world: &World, request: &Request<'_>) -> Option<Result<String, ApiError>
         "DescribeSessions" => sessions::describe,
         "GetDocument" => documents::content,
         "DescribeDocument" => documents::describe,
+        "GetServiceSetting" => documents::setting,
         _ => return None,
     };
     Some(operation(world, request))
