@@ -288,11 +288,8 @@ impl Source {
             .configure(&self.provider)
             .build();
         by_sdk(&provider).await.map_err(|mut error| {
-            if error.kind != ErrorKind::Unreachable {
-                error.kind = ErrorKind::LoginNeeded;
-            }
             error.message = format!(
-                "what `aws login` left for {session} cannot be used (AWS profile `{profile}`): {}",
+                "what `aws login` left for {session} cannot be used; log in anew with `aws login --profile {profile}`: {}",
                 error.message
             );
             error

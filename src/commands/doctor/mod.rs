@@ -178,6 +178,8 @@ async fn look(ctx: &Context, resolved: &Resolved, document: Option<&str>, needs:
         let elsewhere = elsewhere(ctx, &resolved.scope, id);
         findings.push(node::state(id, &facts, &elsewhere));
         findings.push(node::status(id, &checks));
+    } else {
+        findings.push(node::tier(&aws.service_setting(node::TIER).await));
     }
     findings.extend(node::agent(id, &told, needs, Timestamp::now()));
     findings.push(node::connection(&status));

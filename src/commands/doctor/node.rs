@@ -178,6 +178,25 @@ fn version(node: &Node, needs: &str) -> Finding {
     }
 }
 
+/// The setting that decides whether hybrid machines can be connected to.
+pub const TIER: &str = "/ssm/managed-instance/activation-tier";
+
+/// Whether hybrid machines can be connected to in this account and region.
+pub fn tier(setting: &Result<String, ServiceError>) -> Finding {
+    const CHECK: &str = "tier of hybrid machines";
+    match setting {
+        Ok(tier) if tier == "advanced" => Finding::pass(CHECK, "advanced"),
+        Ok(tier) => Finding::fail(
+            CHECK,
+            format!("{tier}; sessions to hybrid machines need the advanced one"),
+        )
+        .fix(format!(
+            "aws ssm update-service-setting --setting-id {TIER} --setting-value advanced"
+        )),
+        Err(error) => Finding::unknown(CHECK, error),
+    }
+}
+
 /// Whether messages reach the agent just now.
 pub fn connection(status: &Result<ConnectionStatus, ServiceError>) -> Finding {
     match status {

@@ -195,3 +195,13 @@ fn a_channel_is_connected_or_a_symptom() {
         Verdict::Unknown
     );
 }
+
+#[test]
+fn hybrid_machines_need_the_advanced_tier() {
+    assert_eq!(tier(&Ok("advanced".into())).verdict, Verdict::Pass);
+    assert!(tier(&Ok("standard".into())).fix[0].contains("--setting-value advanced"));
+    assert_eq!(
+        tier(&Err(denied("ssm:GetServiceSetting"))).verdict,
+        Verdict::Unknown
+    );
+}
