@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -49,6 +50,8 @@ struct Shared {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Way {
     tls: Tls,
+    /// Loopback is never proxied, as the data channel's rules say too.
+    loopback: bool,
     connect: Option<Duration>,
     read: Option<Duration>,
 }
@@ -132,7 +135,11 @@ impl Http {
         let mut builder = Connector::builder()
             .connector_settings(settings.build())
             .sleep_impl(TokioSleep::new());
-        builder.set_proxy_config(Some(ProxyConfig::from_env()));
+        builder.set_proxy_config(Some(if way.loopback {
+            ProxyConfig::disabled()
+        } else {
+            ProxyConfig::from_env()
+        }));
         if way.tls == Tls::No {
             return Ok(SharedHttpConnector::new(builder.build_http()));
         }
@@ -170,6 +177,7 @@ impl HttpConnector for ByScheme {
         let plain = request.uri().starts_with("http://");
         let way = Way {
             tls: if plain { Tls::No } else { Tls::Yes },
+            loopback: is_loopback(request.uri()),
             connect: self.connect,
             read: self.read,
         };
@@ -178,6 +186,13 @@ impl HttpConnector for ByScheme {
             Err(error) => HttpConnectorFuture::ready(Err(error)),
         }
     }
+}
+
+fn is_loopback(url: &str) -> bool {
+    let host = url.parse::<http::Uri>().ok();
+    let host = host.as_ref().and_then(http::Uri::host).unwrap_or_default();
+    let address: Option<IpAddr> = host.trim_matches(['[', ']']).parse().ok();
+    host.eq_ignore_ascii_case("localhost") || address.is_some_and(|address| address.is_loopback())
 }
 
 async fn read(response: HttpResponse) -> Result<Answer, ServiceError> {
@@ -203,4 +218,27 @@ async fn read(response: HttpResponse) -> Result<Answer, ServiceError> {
 
 fn unreachable(message: String) -> ServiceError {
     ServiceError::local(ErrorKind::Unreachable, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_is_known_by_name_and_address() {
+        for own in [
+            "http://127.0.0.1:4000/",
+            "https://localhost/x",
+            "http://[::1]:80/",
+        ] {
+            assert!(is_loopback(own), "{own}");
+        }
+        for other in [
+            "https://ssm.eu-west-2.amazonaws.com/",
+            "http://localhost.example/",
+            "http://169.254.169.254/",
+        ] {
+            assert!(!is_loopback(other), "{other}");
+        }
+    }
 }
