@@ -191,7 +191,7 @@ pub fn snapshot(ctx: &Context, seen: usize) -> Finding {
     match tempfile::tempfile_in(cache) {
         Ok(_) => Finding::pass(
             SNAPSHOT,
-            format!("{seen} scopes remembered in {}", cache.display()),
+            format!("scopes remembered in {}: {seen}", cache.display()),
         ),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             Finding::pass(SNAPSHOT, "nothing remembered yet")

@@ -8,7 +8,15 @@ use crate::config::schema::Config;
 use crate::config::shape::{Json, Key, Leaf, Shape, Shaped as _};
 
 /// All topics.
-pub const NAMES: &[&str] = &["options", "names", "output", "config", "environment", "tutorial"];
+pub const NAMES: &[&str] = &[
+    "options",
+    "names",
+    "output",
+    "config",
+    "credentials",
+    "environment",
+    "tutorial",
+];
 
 /// A page of the manual.
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +44,12 @@ pub const PAGES: &[Page] = &[
         section: "5",
         about: "what the files of ssmx can say",
         body: config,
+    },
+    Page {
+        name: "credentials",
+        section: "7",
+        about: "how AWS profiles, codes and logins become credentials",
+        body: || read(include_str!("credentials.md")),
     },
     Page {
         name: "environment",
