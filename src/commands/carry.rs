@@ -54,7 +54,10 @@ pub async fn carry(
                     continue;
                 }
                 // What is wrong with the node says more than the refusal does.
-                Err(told) if told.kind == Kind::Refused => return Err(told.because(cause)),
+                Err(told) if told.kind == Kind::Refused => {
+                    let told = told.because(cause);
+                    return Err(doctor::explain(ctx, &resolved, told).await);
+                }
                 Ok(_) | Err(_) => {}
             }
         }

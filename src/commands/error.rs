@@ -118,6 +118,11 @@ impl CommandError {
         }
     }
 
+    /// The next steps that will be told.
+    pub fn hints(&self) -> &[String] {
+        &self.hints
+    }
+
     /// The sentence and its causes in one line, for where it is told beside other things.
     pub fn summary(&self) -> String {
         let causes = self.causes.iter().map(String::as_str);

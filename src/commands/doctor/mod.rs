@@ -146,8 +146,7 @@ const PATIENCE: Duration = Duration::from_secs(8);
 pub async fn explain(ctx: &Context, resolved: &Resolved, failure: CommandError) -> CommandError {
     let looking = timeout(PATIENCE, look(ctx, resolved, None, SESSIONS));
     let looked = ctx.ui().progress("looking for the reason", looking).await;
-    let hint = format!("`ssmx doctor {}` tells more", resolved.node.id);
-    match looked.ok().as_ref().and_then(Report::cause) {
+    let failure = match looked.ok().as_ref().and_then(Report::cause) {
         Some(cause) => {
             let how = match cause.verdict {
                 Verdict::Fail => "because",
@@ -155,10 +154,14 @@ pub async fn explain(ctx: &Context, resolved: &Resolved, failure: CommandError) 
             };
             let told = failure.because(format!("{how} of {}: {}", cause.check, cause.evidence));
             let fixed = cause.fix.first().into_iter();
-            fixed.fold(told, |told, fix| told.hint(fix.clone())).hint(hint)
+            fixed.fold(told, |told, fix| told.hint(fix.clone()))
         }
-        None => failure.hint(hint),
+        None => failure,
+    };
+    if failure.hints().iter().any(|hint| hint.contains("`ssmx doctor")) {
+        return failure;
     }
+    failure.hint(format!("`ssmx doctor {}` tells more", resolved.node.id))
 }
 
 /// The checks of a node. What connect and forward add to their error comes from here too.
