@@ -6,6 +6,7 @@ mod credentials;
 mod doctor;
 mod env;
 mod exec;
+mod completion;
 mod house;
 mod targets;
 #[allow(dead_code, reason = "stories take of it what they need")]

@@ -1,0 +1,371 @@
+//! TAB in real shells, driven in a pty, with names that would love to be executed.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command as Program};
+use std::time::{Duration, Instant};
+
+use pty_process::blocking::{Command, Pty, open};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use ssmx::ids::{NodeId, Scope};
+use ssmx::inventory::node::Node;
+use ssmx::inventory::snapshot::{Breadth, Snapshots};
+use tempfile::TempDir;
+
+/// Nothing here takes so long; a test that waits for it has failed.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Names that people have given, or might, each of which would leave the file `caught` if anything ran it.
+const HOSTILE: &[&str] = &[
+    "evil $(touch caught)",
+    "evil`touch caught`",
+    "evil; touch caught",
+    "evil\ntouch caught\n",
+    "evil' ; touch caught '",
+    "evil\" ; touch caught \"",
+    "evil | touch caught",
+    "evil\u{1b}[2J\u{202e}",
+    "evil:colon name",
+    "--evil=touch",
+    "~evil",
+    "evil*",
+    "evil\tdescription",
+];
+
+/// A home with a config, profiles and a snapshot, and the built ssmx on PATH.
+struct Home {
+    directory: TempDir,
+}
+
+impl Home {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let home = Self { directory };
+        home.write(
+            "config/ssmx/config.toml",
+            "schema = 1\n[targets.cfg-web]\nname = \"x\"\n[aliases]\ncw = \"cfg-web\"\n\
+             [presets.prod-db]\ntarget = \"cfg-web\"\nhost = \"db.internal\"\nport = 5432\n",
+        );
+        home.write(
+            ".aws/config",
+            "[default]\nregion = eu-west-2\n[profile prod]\nregion = eu-west-1\n[profile $(touch caught)]\n",
+        );
+        home.snapshot(
+            "eu-west-2",
+            None,
+            &["prod-web", "prod-api-1", "prod-api-2", "under:colon"],
+            HOSTILE,
+        );
+        home.snapshot("eu-west-1", Some("prod"), &["other-web"], &[]);
+        home
+    }
+
+    fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    fn write(&self, below: &str, text: &str) -> PathBuf {
+        let path = self.path().join(below);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    fn snapshot(&self, region: &str, profile: Option<&str>, names: &[&str], hostile: &[&str]) {
+        let scope = Scope {
+            partition: "aws".parse().unwrap(),
+            account: "123456789012".parse().unwrap(),
+            region: region.parse().unwrap(),
+        };
+        let snapshots = Snapshots::new(&self.path().join("cache/ssmx"));
+        let nodes: Vec<Node> = names
+            .iter()
+            .chain(hostile)
+            .enumerate()
+            .map(|(index, name)| node(index, name))
+            .collect();
+        let mut writer = snapshots.begin(&scope, Breadth::Full).unwrap();
+        writer.push(&nodes).unwrap();
+        writer.finish().unwrap();
+        snapshots.reach().remember(profile, &scope).unwrap();
+    }
+
+    fn environment(&self) -> Vec<(&'static str, String)> {
+        let programs = Path::new(env!("CARGO_BIN_EXE_ssmx")).parent().unwrap();
+        let below = |name: &str| self.path().join(name).display().to_string();
+        vec![
+            ("HOME", self.path().display().to_string()),
+            ("XDG_CONFIG_HOME", below("config")),
+            ("XDG_CACHE_HOME", below("cache")),
+            ("XDG_STATE_HOME", below("state")),
+            ("XDG_DATA_HOME", below("data")),
+            (
+                "PATH",
+                format!("{}:/usr/local/bin:/usr/bin:/bin", programs.display()),
+            ),
+            ("TERM", "xterm".to_owned()),
+            ("LANG", "C.UTF-8".to_owned()),
+        ]
+    }
+
+    fn assert_nothing_ran(&self) {
+        assert!(!self.path().join("caught").exists(), "something was executed");
+    }
+}
+
+fn node(index: usize, name: &str) -> Node {
+    let text = serde_json::json!({
+        "id": id(index), "name": name, "state": "running", "agent": "online", "addresses": [], "tags": {},
+    });
+    serde_json::from_value(text).unwrap()
+}
+
+fn id(index: usize) -> NodeId {
+    format!("i-{index:017x}").parse().unwrap()
+}
+
+/// A shell at a prompt, with the script read.
+struct Shell {
+    pty: Pty,
+    child: Child,
+    said: String,
+}
+
+/// Each word of the line on its own, as the shell came to understand it.
+const WORDS: &str = "words";
+
+impl Shell {
+    /// `None` where the shell is not installed and may be missing.
+    fn start(home: &Home, name: &str) -> Option<Self> {
+        if !is_installed(name) {
+            return None;
+        }
+        let script = Program::new(env!("CARGO_BIN_EXE_ssmx"))
+            .args(["completions", name])
+            .output()
+            .unwrap();
+        let file = home.write("script", &String::from_utf8(script.stdout).unwrap());
+        let file = file.display();
+        // `words` is the prompt's proof: what the line came to be, word by word.
+        let (arguments, setup): (&[&str], String) = match name {
+            "bash" => (
+                &["--norc", "--noprofile", "-i"],
+                format!(
+                    "PS1='> '; bind 'set bell-style none'; words() {{ printf '<%s>' \"$@\"; echo; }}; source {file}\n"
+                ),
+            ),
+            "zsh" => (
+                &["-f", "-i"],
+                format!(
+                    "PS1='> '; unsetopt zle_bracketed_paste beep; bindkey -e; autoload -Uz compinit; compinit -u; \
+                     words() {{ printf '<%s>' \"$@\"; echo; }}; source {file}\n"
+                ),
+            ),
+            _ => (
+                &["--no-config", "-i"],
+                format!(
+                    "function fish_prompt; echo '> '; end; function words; printf '<%s>' $argv; echo; end; source {file}\n"
+                ),
+            ),
+        };
+        let (pty, pts) = open().unwrap();
+        pty.resize(pty_process::Size::new(50, 160)).unwrap();
+        let child = Command::new(name)
+            .args(arguments)
+            .env_clear()
+            .envs(home.environment())
+            .current_dir(home.path())
+            .spawn(pts)
+            .unwrap();
+        let mut shell = Self {
+            pty,
+            child,
+            said: String::new(),
+        };
+        shell.type_keys(&setup);
+        shell.type_keys("words rea''dy\n");
+        shell.hear("<ready>");
+        Some(shell)
+    }
+
+    fn type_keys(&mut self, keys: &str) {
+        self.pty.write_all(keys.as_bytes()).unwrap();
+    }
+
+    /// Waits until the shell has said this, and gives all that came before it. Questions to the terminal are
+    /// answered, as fish wants it.
+    fn hear(&mut self, wanted: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some((before, rest)) = self.said.split_once(wanted) {
+                let before = before.to_owned();
+                self.said = rest.to_owned();
+                return before;
+            }
+            let left = Timespec::try_from(deadline.saturating_duration_since(Instant::now())).unwrap();
+            let mut polled = [PollFd::new(&self.pty, PollFlags::IN)];
+            assert_ne!(
+                poll(&mut polled, Some(&left)).unwrap(),
+                0,
+                "{wanted} was not said, only: {:?}",
+                self.said
+            );
+            let mut buffer = [0; 4096];
+            let length = self.pty.read(&mut buffer).unwrap();
+            let heard = String::from_utf8_lossy(&buffer[..length]).into_owned();
+            if heard.contains("\u{1b}[c") || heard.contains("\u{1b}[0c") {
+                self.type_keys("\u{1b}[?62;22c");
+            }
+            self.said.push_str(&heard);
+        }
+    }
+
+    /// Types a line and TAB twice, and gives what was shown; the line is thrown away.
+    fn list(&mut self, typed: &str) -> String {
+        self.said.clear();
+        self.type_keys(typed);
+        // To the line's start, and off with all of it.
+        self.type_keys("\t\t\u{1}\u{b}");
+        self.type_keys("words li''sted\n");
+        self.hear("<listed>")
+    }
+
+    /// Types a line up to TAB, then runs it as the arguments of `words`: what it came to be, and what was shown.
+    fn complete(&mut self, typed: &str, keys: &str) -> (String, String) {
+        self.said.clear();
+        self.type_keys(typed);
+        self.type_keys(keys);
+        self.type_keys(&format!("\u{1}{WORDS} \u{5} e''nd\n"));
+        let shown = self.hear("<ssmx>");
+        let line = self.hear("<end>");
+        (line, shown)
+    }
+}
+
+impl Drop for Shell {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "who runs the tests is told what they leave out"
+)]
+fn is_installed(program: &str) -> bool {
+    let found = Program::new(program).arg("--version").output().is_ok();
+    assert!(
+        found || std::env::var_os("SSMX_TESTS_NEED_TOOLS").is_none(),
+        "{program} is not installed"
+    );
+    if !found {
+        eprintln!("left out: {program} is not installed");
+    }
+    found
+}
+
+fn story(name: &str) {
+    let home = Home::new();
+    let Some(mut shell) = Shell::start(&home, name) else {
+        return;
+    };
+    let mut line = |typed: &str| shell.complete(typed, "\t").0;
+    // A command, a node, a named target, an alias; the word is finished.
+    assert_eq!(line("ssmx desc"), "<describe>");
+    assert_eq!(line("ssmx describe prod-w"), "<describe><prod-web>");
+    assert_eq!(line("ssmx describe cfg"), "<describe><cfg-web>");
+    // As far as all candidates agree.
+    assert_eq!(line("ssmx describe prod-a"), "<describe><prod-api->");
+    // Values of options, also behind `=`, and what they mean for names.
+    assert_eq!(line("ssmx --profile pr"), "<--profile><prod>");
+    assert_eq!(line("ssmx --output=ya"), "<--output=yaml>");
+    assert_eq!(
+        line("ssmx --profile prod describe oth"),
+        "<--profile><prod><describe><other-web>"
+    );
+    assert_eq!(line("ssmx describe prod/oth"), "<describe><prod/other-web>");
+    assert_eq!(
+        line("ssmx -r eu-west-1 describe prod-w"),
+        "<-r><eu-west-1><describe><prod-w>"
+    );
+    // Colons, where bash splits words.
+    assert_eq!(line("ssmx describe under:c"), "<describe><under:colon>");
+    assert_eq!(line("ssmx describe tag:Na"), "<describe><tag:Name=>");
+    // Ids, once one is begun.
+    let last = id(3);
+    assert_eq!(
+        line("ssmx describe i-00000000000000003"),
+        format!("<describe><{last}>")
+    );
+    // Within quotes.
+    assert_eq!(line("ssmx describe 'prod-w"), "<describe><prod-web>");
+    assert_eq!(line("ssmx describe \"prod-w"), "<describe><prod-web>");
+    // Files where files belong.
+    home.write("pem file", "");
+    assert_eq!(line("ssmx --ca-bundle pem"), "<--ca-bundle><pem file>");
+    home.assert_nothing_ran();
+}
+
+/// Names that cannot be written as they are, and lines that would do something if anybody looked twice.
+fn hostile_story(name: &str) {
+    let home = Home::new();
+    let Some(mut shell) = Shell::start(&home, name) else {
+        return;
+    };
+    if name == "zsh" {
+        // By itself zsh takes TAB as "run `$(…)` of this word, then complete": the first half is not ours.
+        shell.type_keys("bindkey '^I' complete-word\n");
+    }
+    for typed in [
+        "ssmx describe ",
+        "ssmx describe ev",
+        "ssmx describe evil:",
+        "ssmx --profile ",
+        "ssmx --profile \\$",
+        "ssmx describe $(touch caught)",
+        "ssmx describe \"$(touch caught)",
+        "ssmx describe `touch caught` prod-w",
+        "ssmx --profile $(touch caught) describe prod-w",
+    ] {
+        let shown = shell.list(typed);
+        if typed == "ssmx describe " {
+            // Safe names by themselves, the others by their ids.
+            for offered in ["prod-web", "under:colon", id(4).as_str(), id(16).as_str()] {
+                assert!(shown.contains(offered), "{offered} is not in {shown:?}");
+            }
+        }
+    }
+    home.assert_nothing_ran();
+}
+
+#[test]
+fn bash_completes() {
+    story("bash");
+}
+
+#[test]
+fn bash_runs_nothing() {
+    hostile_story("bash");
+}
+
+#[test]
+fn zsh_runs_nothing() {
+    hostile_story("zsh");
+}
+
+#[test]
+fn fish_runs_nothing() {
+    hostile_story("fish");
+}
+
+#[test]
+fn zsh_completes() {
+    story("zsh");
+}
+
+#[test]
+fn fish_completes() {
+    story("fish");
+}
