@@ -14,6 +14,7 @@ use crate::commands::{
     iam_policy, login, ls, plugin, preset, proxy, resolve, sessions, target, version, whoami,
 };
 use crate::commands::{complete, completions, config, connect, describe, help, ls, resolve, sessions, version};
+    complete, completions, config, connect, describe, help, ls, resolve, sessions, version,
 use crate::ui::{Color, Ui};
 
 /// Shells and port forwards to EC2 instances by name, through AWS Session Manager
