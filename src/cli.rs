@@ -11,10 +11,8 @@ use crate::commands::context::{Context, GlobalArgs};
 use crate::commands::error::{CommandError, Exit, Kind};
 use crate::commands::{
     alias, as_plugin, complete, completions, config, connect, console, describe, doctor, exec, help,
-    iam_policy, login, ls, plugin, preset, proxy, resolve, sessions, target, version, whoami,
+    iam_policy, login, ls, plugin, preset, proxy, resolve, sessions, target, version, via_aws, whoami,
 };
-use crate::commands::{complete, completions, config, connect, describe, help, ls, resolve, sessions, version};
-    complete, completions, config, connect, describe, help, ls, resolve, sessions, version,
 use crate::ui::{Color, Ui};
 
 /// Shells and port forwards to EC2 instances by name, through AWS Session Manager
@@ -95,8 +93,12 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
     // Before anything else is awake: a TAB has no time.
     if words.get(1).is_some_and(|word| word == complete::WORD) {
-        return complete::run(Cli::command(), words.get(2..).unwrap_or_default());
+        return complete::run(definition(), words.get(2..).unwrap_or_default());
     }
+    let words = match via_aws::recover(words) {
+        Ok(words) => words,
+        Err(error) => return error.report(&Ui::new(Color::Auto)),
+    };
     let cli = match parse(words) {
         Ok(cli) => cli,
         Err(status) => return status,
@@ -111,9 +113,14 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// Every word that there is, with its help laid out: what parsing, completion and the manual are made from.
+/// Every word that there is: what completion and the manual are made from.
+pub fn definition() -> clap::Command {
+    Cli::command()
+}
+
+/// Every word that there is, with its help laid out for the screen.
 pub fn command() -> clap::Command {
-    help::arrange(Cli::command())
+    help::arrange(definition())
 }
 
 /// Whether we are called by the name of AWS's plugin.

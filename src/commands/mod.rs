@@ -2,6 +2,7 @@
 
 pub mod alias;
 pub mod as_plugin;
+pub mod aws_alias;
 mod browser;
 pub mod carry;
 pub mod complete;
@@ -32,4 +33,5 @@ pub mod sign_in;
 pub mod target;
 pub mod targets;
 pub mod version;
+pub mod via_aws;
 pub mod whoami;

@@ -28,6 +28,8 @@ enum Action {
         #[arg(long)]
         force: bool,
     },
+    /// Make `aws ssmx …` work, by an alias of the AWS CLI
+    Alias(super::aws_alias::Args),
     /// Show which plugin the AWS CLI would start
     Status,
     /// Take the link away
@@ -61,6 +63,7 @@ pub async fn run(ctx: &Context, args: Args) -> Result<Exit, CommandError> {
             unlink(&path, &us)?;
             ctx.ui().say(&format!("took {} away", path.display()));
         }
+        Action::Alias(args) => super::aws_alias::run(ctx, &args)?,
         Action::Status => status(ctx).await?,
     }
     Ok(Exit::SUCCESS)

@@ -71,6 +71,11 @@ pub const VARIABLES: &[Variable] = &[
         doc: "the reason that is sent with a session, where `--reason` is not given",
     },
     Variable {
+        name: "SSMX_VIA",
+        key: None,
+        doc: "set to `aws` by the AWS CLI's alias (`ssmx plugin alias`), so that ssmx gets back the options that the AWS CLI keeps",
+    },
+    Variable {
         name: "SSMX_LOG",
         key: None,
         doc: "which log lines go to stderr, in the form of tracing's filters (ssmx=debug)",

@@ -1,12 +1,14 @@
 //! The stories: the built program against the sandbox.
 #![expect(clippy::unwrap_used, reason = "a story that cannot go on has failed")]
 
+mod aws_alias;
+mod completion;
 mod config;
 mod credentials;
 mod doctor;
 mod env;
 mod exec;
-mod completion;
+mod generated;
 mod house;
 mod targets;
 #[allow(dead_code, reason = "stories take of it what they need")]

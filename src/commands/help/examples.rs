@@ -92,7 +92,10 @@ const EXAMPLES: &[(&str, &[Example])] = &[
                 "ssmx ls --tag Role=web --query 'nodes[].id' -o text",
                 "just the ids, for a script",
             ),
-            ("ssmx ls --all-profiles --all-regions", "everywhere"),
+            (
+                "ssmx ls -o wide --sort-by launched",
+                "all columns, the oldest first",
+            ),
         ],
     ),
     (
@@ -113,7 +116,7 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         "sessions",
         &[
             ("ssmx sessions", "active sessions, mine first"),
-            ("ssmx sessions end --mine", "end all of mine"),
+            ("ssmx sessions --history", "those of the last thirty days"),
         ],
     ),
     (
@@ -127,7 +130,10 @@ const EXAMPLES: &[(&str, &[Example])] = &[
                 "ssmx sessions end ada-0123456789abcdef0",
                 "end one; the beginning of its id is enough",
             ),
-            ("ssmx sessions end --mine", "end all of mine"),
+            (
+                "ssmx sessions end ada-0123456789abcdef0 bob-0123456789abcdef0",
+                "end several",
+            ),
         ],
     ),
     (

@@ -140,10 +140,13 @@ pub fn roff(name: &str, section: &str, about: &str, blocks: &[Block]) -> String 
     out
 }
 
+/// When the pages were last gone through by a person.
+const DATE: &str = "2026-11-25";
+
 /// The first line of a page for `man`.
 pub fn title(name: &str, section: &str) -> String {
     format!(
-        ".ie \\n(.g .ds Aq \\(aq\n.el .ds Aq '\n.TH {} {section} \"\" \"ssmx {}\" \"ssmx manual\"\n",
+        ".ie \\n(.g .ds Aq \\(aq\n.el .ds Aq '\n.TH {} {section} {DATE} \"ssmx {}\" \"ssmx manual\"\n",
         name.to_uppercase(),
         env!("CARGO_PKG_VERSION")
     )
