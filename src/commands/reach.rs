@@ -52,7 +52,6 @@ impl Context {
         Ok(Settings {
             profile,
             region,
-            ssm_endpoint_url: None,
             endpoint_url: self.globals().endpoint_url.clone(),
             ca_bundle: self.globals().ca_bundle.clone(),
             command: self.command().to_owned(),
