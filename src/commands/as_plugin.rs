@@ -80,7 +80,12 @@ async fn serve(ui: &Ui, start: Start) -> ExitCode {
                 "Cannot perform start session: {}\n",
                 escape_lines(&error.to_string())
             )));
-            ExitCode::from(HUNG)
+            // What the agent cancels, the plugin leaves with 0; and an older AWS CLI prints the token where it
+            // does not.
+            match error {
+                TransportError::Refused(_) => ExitCode::SUCCESS,
+                _ => ExitCode::from(HUNG),
+            }
         }
     }
 }

@@ -45,8 +45,6 @@ const CLOSED_AT_ONCE: u32 = 3;
 const CLOCK_CHECK: Duration = Duration::from_secs(5);
 /// After a sleep the gateway has this long to show that the connection lives.
 const AFTER_SLEEP: Duration = Duration::from_secs(5);
-/// So long without a byte either way, and a moment is quiet.
-const QUIET: Duration = Duration::from_secs(3);
 /// A session that nobody has used for so long is left to the service's own rules: a resumption would count as
 /// use.
 const IN_USE: Duration = Duration::from_secs(10 * 60);
@@ -209,7 +207,9 @@ impl Driver {
                 // Not reading, we cannot hear; that is not the gateway's fault.
                 deaf_at = deaf_at.max(now + self.options.deaf_after);
             }
+            let renew_at = (born + self.options.renew_after).max(self.last_carried + self.options.quiet_for);
             let wake = [
+                Some(renew_at).filter(|at| *at > now),
                 Some(next_ping),
                 room.and(Some(deaf_at)),
                 Some(now + CLOCK_CHECK),
@@ -322,7 +322,7 @@ impl Driver {
     fn is_time_to_renew(&self, now: Instant, born: Instant) -> bool {
         let since = |then| now.saturating_duration_since(then);
         since(born) >= self.options.renew_after
-            && since(self.last_carried) >= QUIET
+            && since(self.last_carried) >= self.options.quiet_for
             && since(self.last_written) < IN_USE
             && self.session.is_drained()
             && self.pending.is_empty()

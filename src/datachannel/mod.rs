@@ -99,6 +99,8 @@ pub struct Options {
     pub longest_pause: Duration,
     /// The age at which a socket is replaced in a quiet moment. The gateway closes it at an hour.
     pub renew_after: Duration,
+    /// So long without a byte either way, and a moment is quiet.
+    pub quiet_for: Duration,
     /// No session outlives this without a client: the longest idle timeout that AWS allows.
     pub give_up_after: Duration,
 }
@@ -114,6 +116,7 @@ impl Options {
         silent_after: Duration::from_secs(60),
         longest_pause: Duration::from_secs(15),
         renew_after: Duration::from_secs(57 * 60),
+        quiet_for: Duration::from_secs(3),
         give_up_after: Duration::from_secs(60 * 60),
     };
 

@@ -38,6 +38,7 @@ const OPTIONS: Options = Options {
     limits: Limits::SHELL,
     read_ahead: 0,
     renew_after: Duration::from_secs(60 * 60),
+    quiet_for: Duration::from_millis(20),
     ping_every: Duration::from_secs(25),
     deaf_after: Duration::from_secs(70),
     wonder_after: Duration::from_secs(30),
@@ -284,6 +285,93 @@ async fn the_hourly_bye_is_a_cut_and_the_session_goes_on_at_another_address() {
     assert!(matches!(near.event().await, Event::Reconnected { .. }));
     line.send(output(1, "README")).await.unwrap();
     assert!(matches!(near.event().await, Event::Output(bytes) if bytes == "README"));
+}
+
+/// The plugin gives up after some seconds and stays, dead.
+#[tokio::test]
+async fn a_network_that_is_long_away_is_waited_for() {
+    let (far, second) = (Far::new().await, Far::new().await);
+    let away = (0..12).map(|_| Err(failure("the network is away", Lasting::Passing)));
+    let back = Ok(Resumption::Open(second.opening("second")));
+    let gateway = Prepared::resuming(away.chain([back]));
+    let (mut near, mut line) = pair(&far, gateway, OPTIONS, 64).await;
+    line.send(output(0, "$ ")).await.unwrap();
+    expect_ready(&mut near).await;
+    drop(line);
+    let (mut line, _) = second.accept().await;
+    assert!(matches!(near.event().await, Event::Reconnecting { .. }));
+    assert!(matches!(near.event().await, Event::Reconnected { .. }));
+    line.send(output(1, "README")).await.unwrap();
+    assert!(matches!(near.event().await, Event::Output(bytes) if bytes == "README"));
+}
+
+#[tokio::test]
+async fn an_old_socket_is_renewed_in_a_quiet_moment_and_nobody_is_told() {
+    let (far, second) = (Far::new().await, Far::new().await);
+    let options = Options {
+        renew_after: Duration::from_millis(50),
+        ..OPTIONS
+    };
+    let gateway = Prepared::resuming([Ok(Resumption::Open(second.opening("second")))]);
+    let (mut near, mut line) = pair(&far, gateway, options, 64).await;
+    line.send(output(0, "$ ")).await.unwrap();
+    expect_ready(&mut near).await;
+    // While input is under way the moment is not quiet.
+    near.write(b"ls\r").await;
+    let typed = hear_input(&mut line).await;
+    assert!(
+        timeout(options.renew_after * 3, second.listener.accept())
+            .await
+            .is_err()
+    );
+    let acknowledgement = Acknowledgement {
+        acknowledged_message_type: "input_stream_data".to_owned(),
+        acknowledged_message_id: typed.id.to_string(),
+        acknowledged_message_sequence_number: typed.sequence,
+        is_sequential_message: true,
+    };
+    line.send(message(MessageType::Acknowledge, 0, acknowledgement.encode()))
+        .await
+        .unwrap();
+    let (mut line, _) = second.accept().await;
+    line.send(output(1, "README")).await.unwrap();
+    assert!(matches!(near.event().await, Event::Output(bytes) if bytes == "README"));
+}
+
+/// A peer that reads only while it can write.
+#[tokio::test]
+async fn both_directions_full_do_not_stand_still() {
+    const MESSAGES: i64 = 20_000;
+    let far = Far::new().await;
+    let options = Options {
+        limits: Limits::PORT,
+        read_ahead: 64 << 20,
+        ..OPTIONS
+    };
+    let (mut near, mut line) = pair(&far, Arc::new(Prepared::default()), options, 64).await;
+    line.send(output(0, "$ ")).await.unwrap();
+    expect_ready(&mut near).await;
+    let writes = near.writes.clone();
+    let writing = tokio::spawn(async move {
+        // More than all buffers on the way hold; the window stops it, the test does not wait for it.
+        while writes
+            .send(Write::Bytes(Bytes::from(vec![b'y'; 32 * 1024])))
+            .await
+            .is_ok()
+        {}
+    });
+    // It reads nothing until it has written everything.
+    for sequence in 1..=MESSAGES {
+        line.feed(output(sequence, vec![b'x'; 1024])).await.unwrap();
+    }
+    line.flush().await.unwrap();
+    let mut heard = 0;
+    while heard < MESSAGES {
+        if let Event::Output(_) = near.event().await {
+            heard += 1;
+        }
+    }
+    writing.abort();
 }
 
 #[tokio::test]

@@ -8,9 +8,9 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::delivery::outgoing::Limits;
-use super::handshake::SessionType;
+use super::handshake::{PortMode, SessionType};
 use super::message::{Message, MessageType, PayloadType};
-use super::payload::{Acknowledgement, Size};
+use super::payload::{Acknowledgement, Flag, Size};
 use super::session::{CLIENT_VERSION, Event, Session, Stamp};
 
 struct Recorded {
@@ -44,11 +44,12 @@ const SHELL: &str = include_str!("../../tests/fixtures/captures/shell.jsonl");
 const INTERACTIVE: &str = include_str!("../../tests/fixtures/captures/interactive.jsonl");
 const NONINTERACTIVE: &str = include_str!("../../tests/fixtures/captures/noninteractive.jsonl");
 const SEPARATE: &str = include_str!("../../tests/fixtures/captures/separate.jsonl");
+const PORT: &str = include_str!("../../tests/fixtures/captures/port.jsonl");
 const SSH: &str = include_str!("../../tests/fixtures/captures/ssh.jsonl");
 
 #[test]
 fn every_recorded_message_is_read_and_written_back_to_the_byte() {
-    for jsonl in [SHELL, INTERACTIVE, NONINTERACTIVE, SEPARATE, SSH] {
+    for jsonl in [SHELL, INTERACTIVE, NONINTERACTIVE, SEPARATE, SSH, PORT] {
         for Recorded { bytes, message, .. } in recorded(jsonl) {
             assert_eq!(message.encode(), bytes, "{message:?}");
         }
@@ -223,7 +224,7 @@ fn a_recorded_interactive_command_arrives_whole() {
 
 #[test]
 fn recorded_handshakes_get_the_plugins_answer() {
-    for jsonl in [NONINTERACTIVE, SEPARATE, SSH] {
+    for jsonl in [NONINTERACTIVE, SEPARATE, SSH, PORT] {
         let ours = replay(jsonl, Size { cols: 120, rows: 40 });
         let theirs = plugins_side(jsonl);
         let response = |sent: &[Message]| {
@@ -273,4 +274,34 @@ fn the_first_bytes_of_a_server_that_speaks_at_once_are_taken_the_first_time() {
     };
     assert_eq!(times(&acknowledged(plugins_side(SSH).into_iter())), 1);
     assert_eq!(times(&acknowledged(ours.sent.into_iter())), 2);
+}
+
+#[test]
+fn a_recorded_forward_is_known_for_one_and_its_flag_is_heard() {
+    let ours = replay(PORT, Size { cols: 80, rows: 24 });
+    let Some(Event::Ready {
+        session_type: SessionType::Port,
+        agent_version,
+        properties,
+    }) = ours.events.front()
+    else {
+        panic!("not ready")
+    };
+    assert_eq!(properties.mode(*agent_version), PortMode::Mux);
+    assert!(properties.port_number.is_some());
+    let failed = Event::Flag(Flag::ConnectToPortError);
+    assert_eq!(ours.events.iter().filter(|event| **event == failed).count(), 1);
+    // Not a byte of the stream is lost: what the agent sent, repeats left out, is what comes.
+    let agents = recorded(PORT);
+    let mut by_number = std::collections::BTreeMap::new();
+    for Recorded { message, .. } in agents.iter().filter(|recorded| recorded.from_agent) {
+        if message.message_type == MessageType::OutputStreamData
+            && message.payload_type == PayloadType::OUTPUT
+        {
+            by_number.insert(message.sequence, message.payload.clone());
+        }
+    }
+    let sent: Vec<u8> = by_number.into_values().flatten().collect();
+    let heard: Vec<u8> = ours.events.iter().filter_map(output).flatten().collect();
+    assert_eq!(heard, sent);
 }
