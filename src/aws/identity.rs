@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::Aws;
 use super::error::{ErrorKind, ServiceError};
 use crate::ids::AccountId;
+use crate::secret::Secret;
 
 /// GetCallerIdentity's answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +66,28 @@ impl Aws {
     pub async fn credentials_end(&self) -> Result<Option<Timestamp>, ServiceError> {
         let credentials = self.credentials.credentials().await?;
         Ok(credentials.expiry().and_then(|at| Timestamp::try_from(at).ok()))
+    }
+
+    /// The credentials as variables for the official plugin, where it cannot have them by the profile; else none.
+    ///
+    /// # Errors
+    /// When they cannot be had.
+    pub async fn lent_to_the_plugin(&self) -> Result<Vec<(&'static str, Secret<String>)>, ServiceError> {
+        if self.credentials.source().plan().suits_the_plugin() {
+            return Ok(Vec::new());
+        }
+        let credentials = self.credentials.credentials().await?;
+        let mut lent = vec![
+            ("AWS_ACCESS_KEY_ID", credentials.access_key_id().to_owned().into()),
+            (
+                "AWS_SECRET_ACCESS_KEY",
+                credentials.secret_access_key().to_owned().into(),
+            ),
+        ];
+        if let Some(token) = credentials.session_token() {
+            lent.push(("AWS_SESSION_TOKEN", token.to_owned().into()));
+        }
+        Ok(lent)
     }
 
     /// Where the credentials come from, for people.

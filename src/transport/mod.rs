@@ -251,9 +251,11 @@ impl Carrier {
                 return Ok(End::GateRefused(why));
             }
         }
+        let lent = self.aws.lent_to_the_plugin().await;
         let call = Call {
             region: self.aws.region(),
             profile: self.aws.profile(),
+            lent: lent.map_err(TransportError::Start)?,
             endpoint: self.aws.endpoint_url(),
             request: &plan.request,
         };

@@ -18,6 +18,7 @@ use tokio::time::timeout;
 use super::plan::End;
 use crate::aws::session::{Opening, SessionRequest};
 use crate::ids::{InvalidId, Region, Version};
+use crate::secret::Secret;
 use crate::terminal::Signals;
 
 const PROGRAM: &str = "session-manager-plugin";
@@ -103,6 +104,9 @@ impl PluginError {
 pub(super) struct Call<'a> {
     pub(super) region: &'a Region,
     pub(super) profile: Option<&'a str>,
+    /// Credentials that it cannot have by the profile (a one-time code, a login), as variables; empty where the
+    /// profile does.
+    pub(super) lent: Vec<(&'static str, Secret<String>)>,
     /// `None` for AWS's own.
     pub(super) endpoint: Option<String>,
     pub(super) request: &'a SessionRequest,
@@ -204,11 +208,20 @@ impl Plugin {
             .arg(RESPONSE_VARIABLE)
             .arg(call.region.as_str())
             .arg("StartSession")
-            .arg(call.profile.unwrap_or_default())
+            .arg(call.profile.filter(|_| call.lent.is_empty()).unwrap_or_default())
             .arg(request_json(call.request))
             .arg(endpoint)
             .env(RESPONSE_VARIABLE, response.to_string())
             .kill_on_drop(true);
+        if !call.lent.is_empty() {
+            // What else the environment says of credentials would come before them, or beside them.
+            for name in ["AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN"] {
+                command.env_remove(name);
+            }
+        }
+        for (name, value) in &call.lent {
+            command.env(name, value.expose());
+        }
         command
     }
 }
@@ -366,12 +379,36 @@ mod tests {
         let call = Call {
             region: &region,
             profile: Some("prod"),
+            lent: Vec::new(),
             endpoint: endpoint.map(ToOwned::to_owned),
             request: &request,
         };
         let _alone = SIGNALS.lock().await;
         let mut signals = Signals::listen().unwrap();
         plugin(path).carry(&call, opening(), &mut signals).await
+    }
+
+    #[test]
+    fn what_it_cannot_have_by_the_profile_is_lent() {
+        let (_directory, path) = stand_in("");
+        let region = "eu-west-2".parse().unwrap();
+        let request = request();
+        let call = Call {
+            region: &region,
+            profile: Some("prod"),
+            lent: vec![("AWS_ACCESS_KEY_ID", String::from("ASIA").into())],
+            endpoint: None,
+            request: &request,
+        };
+        let command = plugin(path).command(&call, &opening());
+        let command = command.as_std();
+        assert_eq!(command.get_args().nth(3).unwrap(), "");
+        let variable = |name: &str| {
+            let found = command.get_envs().find(|(known, _)| *known == name);
+            found.map(|(_, value)| value.map(ToOwned::to_owned))
+        };
+        assert_eq!(variable("AWS_ACCESS_KEY_ID"), Some(Some("ASIA".into())));
+        assert_eq!(variable("AWS_PROFILE"), Some(None));
     }
 
     #[tokio::test]

@@ -288,6 +288,30 @@ fn a_login_by_code_serves_profiles_of_both_kinds() {
 }
 
 #[test]
+fn two_who_log_in_at_once_do_it_once() {
+    let env = scenery();
+    let start = || {
+        let mut command = env.command(&["login", "sso", "--device-code"]);
+        command.stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let both = [start(), start()].map(|child| child.wait_with_output().unwrap());
+    let said = both
+        .each_ref()
+        .map(|output| String::from_utf8_lossy(&output.stderr).into_owned());
+    assert!(both.iter().all(|output| output.status.success()), "{said:?}");
+    assert_eq!(
+        env.sandbox.calls_of("sso-oidc:StartDeviceAuthorization").len(),
+        1,
+        "{said:?}"
+    );
+    assert!(
+        said.iter()
+            .any(|said| said.contains("another ssmx is logging in")),
+        "{said:?}"
+    );
+}
+
+#[test]
 fn an_old_login_is_renewed_silently_or_told() {
     let env = scenery();
     assert_eq!(env.run(&["login", "sso", "--device-code"]).status, 0);

@@ -185,6 +185,12 @@ impl Plan {
         }
     }
 
+    /// Whether the official plugin, which knows profiles but no people, can have these credentials by itself.
+    pub fn suits_the_plugin(&self) -> bool {
+        let asks = self.roles.iter().any(|role| role.mfa_serial.is_some());
+        !asks && !matches!(self.base, Base::Login { .. })
+    }
+
     /// Where the credentials come from, for people: the last step first.
     pub fn story(&self) -> String {
         let base = match &self.base {
