@@ -294,7 +294,7 @@ fn the_overview_fits_a_screen() {
     // The prompt takes a line of the 24.
     assert!(help.lines().count() <= 23, "{help}");
     for line in help.lines() {
-        assert!(line.chars().count() <= 86, "{line}");
+        assert!(line.chars().count() <= 80, "{line}");
     }
 }
 

@@ -259,6 +259,20 @@ const EXAMPLES: &[(&str, &[Example])] = &[
             ),
         ],
     ),
+    ("target ls", &[("ssmx target ls", "all named targets")]),
+    ("target rm", &[("ssmx target rm prod-web", "forget one")]),
+    (
+        "alias add",
+        &[("ssmx alias add pw prod-web", "`pw` means `prod-web`")],
+    ),
+    ("alias ls", &[("ssmx alias ls", "all aliases")]),
+    ("alias rm", &[("ssmx alias rm pw", "forget one")]),
+    ("preset ls", &[("ssmx preset ls", "all presets")]),
+    ("preset rm", &[("ssmx preset rm prod-db", "forget one")]),
+    (
+        "config unset",
+        &[("ssmx config unset defaults.region", "leave it to what lies below")],
+    ),
     (
         "completions",
         &[

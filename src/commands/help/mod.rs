@@ -12,11 +12,36 @@ use super::context::Context;
 use super::error::{CommandError, Exit};
 use examples::Example;
 
-/// Commands by what a person wants to do. What is in no group is in the last one.
-const GROUPS: &[(&str, &[&str])] = &[
-    ("Get in", &["connect", "exec", "forward", "socks", "proxy"]),
-    ("Look", &["ls", "describe", "sessions", "console", "whoami"]),
-    ("Get help", &["doctor", "login", "help"]),
+/// Commands by what a person wants to do, each in a few words. What is in no group is in the last one.
+const GROUPS: &[(&str, &[(&str, &str)])] = &[
+    (
+        "Get in",
+        &[
+            ("connect", "open a shell"),
+            ("exec", "run one command"),
+            ("forward", "forward ports, by preset or ad hoc"),
+            ("socks", "a SOCKS5 proxy through a node"),
+            ("proxy", "for ssh's ProxyCommand"),
+        ],
+    ),
+    (
+        "Look",
+        &[
+            ("ls", "the nodes of a scope"),
+            ("describe", "everything about one node"),
+            ("sessions", "active sessions; end some"),
+            ("console", "the Session Manager page, signed in"),
+            ("whoami", "who I am for AWS, until when, from where"),
+        ],
+    ),
+    (
+        "Get help",
+        &[
+            ("doctor", "why a node cannot be reached, and what to do"),
+            ("login", "log in with SSO"),
+            ("help", "about a command or a topic"),
+        ],
+    ),
 ];
 const REST: &str = "And";
 
@@ -89,11 +114,9 @@ fn example_lines(examples: &[Example]) -> String {
 /// The help of `ssmx` itself: what there is, by what a person wants to do, on one screen of 24 lines.
 pub fn overview(command: &Command) -> String {
     let bold = Style::new().bold();
-    let known = |name: &str| {
-        command
-            .get_subcommands()
-            .find(|sub| sub.get_name() == name && !sub.is_hide_set())
-    };
+    let visible = command.get_subcommands().filter(|sub| !sub.is_hide_set());
+    let visible: Vec<&str> = visible.map(Command::get_name).collect();
+    let known = |name: &str| visible.contains(&name);
     let mut text = String::new();
     if let Some(about) = command.get_about() {
         text.push_str(&format!("{about}\n\n"));
@@ -101,29 +124,25 @@ pub fn overview(command: &Command) -> String {
     text.push_str(&format!("{bold}Usage:{bold:#} ssmx [OPTIONS] COMMAND …\n\n"));
     for (group, names) in GROUPS {
         let mut heading = *group;
-        for sub in names.iter().filter_map(|name| known(name)) {
-            let about = sub.get_about().map(ToString::to_string).unwrap_or_default();
-            text.push_str(&format!(
-                "  {bold}{heading:<9}{bold:#} {:<10} {about}\n",
-                sub.get_name()
-            ));
+        for (name, what) in names.iter().filter(|(name, _)| known(name)) {
+            text.push_str(&format!("  {bold}{heading:<9}{bold:#} {name:<10} {what}\n"));
             heading = "";
         }
     }
-    let grouped = |name: &str| GROUPS.iter().any(|(_, names)| names.contains(&name));
-    let rest: Vec<&str> = command
-        .get_subcommands()
-        .filter(|sub| !sub.is_hide_set() && !grouped(sub.get_name()))
-        .map(Command::get_name)
-        .collect();
+    let grouped = |name: &str| {
+        GROUPS
+            .iter()
+            .any(|(_, names)| names.iter().any(|(known, _)| *known == name))
+    };
+    let rest: Vec<&str> = visible.iter().copied().filter(|name| !grouped(name)).collect();
     let mut heading = REST;
     for line in lines_of(&rest, 66) {
         text.push_str(&format!("  {bold}{heading:<9}{bold:#} {line}\n"));
         heading = "";
     }
     text.push_str(
-        "\nEverywhere: -p PROFILE, -r REGION, -o table|wide|json|yaml|csv|text|name, -q QUERY, -v\n\
-         More: ssmx help COMMAND, ssmx help options|names|output|config|environment|tutorial\n",
+        "\nEverywhere: -p PROFILE, -r REGION, -o FORMAT, -q JMESPATH, -v: ssmx help options\n\
+         More: ssmx help COMMAND, ssmx help names|output|config|environment|tutorial\n",
     );
     text
 }
@@ -206,11 +225,11 @@ mod tests {
     fn the_overview_has_groups_and_the_rest() {
         let command = Command::new("ssmx")
             .about("About")
-            .subcommand(Command::new("connect").about("Open a shell"))
+            .subcommand(Command::new("connect").about("Open a shell on a node"))
             .subcommand(Command::new("secret").hide(true))
             .subcommand(Command::new("odd").about("Something else"));
         let text = anstream::adapter::strip_str(&overview(&command)).to_string();
-        assert!(text.contains("  Get in    connect    Open a shell\n"), "{text}");
+        assert!(text.contains("  Get in    connect    open a shell\n"), "{text}");
         assert!(text.contains("  And       odd\n"), "{text}");
         assert!(!text.contains("secret"));
     }
