@@ -10,7 +10,7 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 use crate::commands::context::{Context, GlobalArgs};
 use crate::commands::error::{CommandError, Exit, Kind};
 use crate::commands::{
-    alias, as_plugin, complete, completions, config, connect, console, describe, doctor, exec, help,
+    alias, as_plugin, complete, completions, config, connect, console, describe, doctor, exec, forward, help,
     iam_policy, login, ls, plugin, preset, proxy, resolve, sessions, target, version, via_aws, whoami,
 };
 use crate::ui::{Color, Ui};
@@ -41,6 +41,8 @@ enum Command {
     Connect(connect::Args),
     Describe(describe::Args),
     Exec(exec::Args),
+    #[command(visible_aliases = ["port-forward", "pf"])]
+    Forward(Box<forward::Args>),
     Help(help::Args),
     Ls(ls::Args),
     Plugin(plugin::Args),
@@ -68,6 +70,7 @@ impl Command {
             Self::Describe(_) => "describe",
             Self::Exec(_) => "exec",
             Self::Help(_) => "help",
+            Self::Forward(_) => "forward",
             Self::Ls(_) => "ls",
             Self::Console(_) => "console",
             Self::Doctor(_) => "doctor",
@@ -185,6 +188,7 @@ fn dispatch(ctx: &Context, command: Option<Command>) -> Result<Exit, CommandErro
         Some(Command::Exec(args)) => waiting(exec::run(ctx, args)),
         Some(Command::Describe(args)) => waiting(describe::run(ctx, args)),
         Some(Command::Help(args)) => help::run(ctx, &args, self::command()),
+        Some(Command::Forward(args)) => carrying(forward::run(ctx, *args)),
         Some(Command::Ls(args)) => waiting(ls::run(ctx, args)),
         Some(Command::Proxy(args)) => waiting(proxy::run(ctx, args)),
         Some(Command::Plugin(args)) => waiting(plugin::run(ctx, args)),
@@ -207,6 +211,20 @@ fn waiting(command: impl Future<Output = Result<Exit, CommandError>>) -> Result<
     runtime
         .map_err(|error| CommandError::failed("the runtime could not be started").because(error))?
         .block_on(command)
+}
+
+/// Runs a command that carries bytes, on as many threads as there is work for.
+fn carrying(command: impl Future<Output = Result<Exit, CommandError>>) -> Result<Exit, CommandError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(std::thread::available_parallelism().map_or(2, |count| count.get().min(4)))
+        .enable_all()
+        .build();
+    let runtime =
+        runtime.map_err(|error| CommandError::failed("the runtime could not be started").because(error))?;
+    let result = runtime.block_on(command);
+    // Nothing that is left over is waited for.
+    runtime.shutdown_background();
+    result
 }
 
 /// Says the failure. Who was interrupted dies of the interrupt, so that the calling shell sees the truth.

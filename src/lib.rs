@@ -15,6 +15,7 @@ pub mod cli;
 pub mod commands;
 pub mod config;
 pub mod datachannel;
+pub mod detached;
 pub mod ids;
 pub mod inventory;
 pub mod net;

@@ -17,6 +17,7 @@ pub mod doctor;
 mod entries;
 pub mod error;
 pub mod exec;
+pub mod forward;
 pub mod help;
 pub mod iam_policy;
 pub mod login;

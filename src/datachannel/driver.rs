@@ -27,6 +27,8 @@ use crate::protocol::session::{self, Session};
 pub(super) enum Write {
     Bytes(Bytes),
     Flag(Flag),
+    /// Try out whether messages may be as large as the first.
+    Trial(Bytes, Bytes),
     /// Tell when all before this was acknowledged.
     Drained(oneshot::Sender<()>),
 }
@@ -162,7 +164,7 @@ impl Driver {
                 Ok(None) => break Some(Event::TimedOut),
                 Err(error) => break Some(Event::Failed(error)),
             }
-            self.session.reconnected();
+            self.session.reconnected(Instant::now());
             if told == Told::Yes {
                 self.push(Event::Reconnected {
                     away: since.elapsed(),
@@ -314,6 +316,7 @@ impl Driver {
         match write {
             Write::Bytes(bytes) => self.session.write(bytes),
             Write::Flag(flag) => self.session.flag(flag),
+            Write::Trial(large, small) => self.session.try_size(large, small),
             Write::Drained(waiting) => self.draining.push(waiting),
         }
     }
@@ -415,6 +418,7 @@ impl Driver {
             session::Event::ErrorOutput(bytes) => Event::ErrorOutput(bytes),
             session::Event::ExitCode(code) => Event::ExitCode(code),
             session::Event::Flag(flag) => Event::Flag(flag),
+            session::Event::Tried(tried) => Event::Tried(tried),
             session::Event::CustomerMessage(words) => Event::CustomerMessage(words),
             session::Event::Refused(refusal) => Event::Refused(refusal),
             session::Event::Closed(output) => Event::Closed(output),

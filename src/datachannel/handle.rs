@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::driver::{Driver, Urgent, Write};
 use super::websocket::connect;
-use super::{ChannelError, Flag, Gateway, Opening, Options, Properties, Refusal, SessionType};
+use super::{ChannelError, Flag, Gateway, Opening, Options, Properties, Refusal, SessionType, Tried};
 use crate::ids::Version;
 use crate::net::Dialer;
 
@@ -41,6 +41,8 @@ pub enum Event {
     ExitCode(i32),
     /// A port's flag.
     Flag(Flag),
+    /// What became of a size of message that was tried out.
+    Tried(Tried),
     /// The agent's word to the person. Untrusted.
     CustomerMessage(String),
     /// The agent asked for what we cannot do; it will cancel the session.
@@ -208,6 +210,12 @@ impl Writable<'_> {
     /// Queues the bytes.
     pub fn write(self, bytes: Bytes) {
         self.0.send(Write::Bytes(bytes));
+    }
+
+    /// Tries out, behind what was written, whether messages may be as large as `large`. Both mean nothing to the
+    /// peer, however often they come; `small` goes out where `large` does not pass. [`Event::Tried`] answers.
+    pub fn try_size(self, large: Bytes, small: Bytes) {
+        self.0.send(Write::Trial(large, small));
     }
 
     /// Queues a flag, which keeps its place behind what was written.

@@ -17,7 +17,8 @@ use crate::net::DialError;
 use crate::secret::Secret;
 
 pub use crate::protocol::crypto::{CryptoError, DataKey, KEY_LENGTH, KeyWish};
-pub use crate::protocol::delivery::outgoing::Limits;
+pub use crate::protocol::delivery::outgoing::{Limits, Tried};
+pub use crate::protocol::delivery::window::Bounds;
 pub use crate::protocol::handshake::{PortMode, Properties, Refusal, SessionType};
 pub use crate::protocol::payload::Flag;
 pub use crate::protocol::session::CLIENT_VERSION;

@@ -363,6 +363,20 @@ mod tests {
         assert!(TcpStream::connect(("127.0.0.1", listener.port())).await.is_err());
     }
 
+    #[tokio::test]
+    async fn a_reset_is_no_end() {
+        let listener = bind(":80").await.unwrap();
+        let mut client = TcpStream::connect(("127.0.0.1", listener.port())).await.unwrap();
+        let (incoming, mut outgoing, _) = listener.accept().await.split();
+        outgoing.write_all(b"half of").await.unwrap();
+        let mut heard = [0; 7];
+        client.read_exact(&mut heard).await.unwrap();
+        outgoing.reset();
+        drop(incoming);
+        let error = client.read(&mut heard).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+    }
+
     #[cfg(target_os = "linux")]
     #[tokio::test]
     async fn a_half_closed_program_is_told_from_one_that_is_gone() {

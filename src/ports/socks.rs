@@ -156,7 +156,7 @@ mod tests {
         theirs.write_all(b"GET /").await.unwrap();
         theirs.shutdown().await.unwrap();
         let (read, write) = tokio::io::split(ours);
-        let (mut incoming, mut outgoing): (Incoming, Outgoing) = (Box::pin(read), Box::pin(write));
+        let (mut incoming, mut outgoing): (Incoming, Outgoing) = (Box::pin(read), Outgoing::memory(write));
         let made = request(&mut incoming, &mut outgoing).await;
         let mut rest = Vec::new();
         incoming.read_to_end(&mut rest).await.unwrap();
@@ -214,7 +214,7 @@ mod tests {
     async fn a_silent_program_is_not_waited_for() {
         let (ours, _theirs) = tokio::io::duplex(64);
         let (read, write) = tokio::io::split(ours);
-        let (mut incoming, mut outgoing): (Incoming, Outgoing) = (Box::pin(read), Box::pin(write));
+        let (mut incoming, mut outgoing): (Incoming, Outgoing) = (Box::pin(read), Outgoing::memory(write));
         let made = request_within(Duration::from_millis(1), &mut incoming, &mut outgoing).await;
         assert!(matches!(made, Err(SocksError::Io(_))));
     }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::crypto::{Ciphers, CryptoError, DataKey, KeyWish};
 use super::delivery::incoming::{Arrival, Incoming};
-use super::delivery::outgoing::{Finish, Finished, Limits, Outgoing};
+use super::delivery::outgoing::{Finish, Finished, Limits, Outgoing, Tried};
 use super::handshake::{self, Key, Properties, Refusal, SessionType};
 use super::message::{FIN, Message, MessageType, PayloadType, SYN};
 use super::payload::{Acknowledgement, ChannelClosed, Flag, Size, exit_code};
@@ -56,6 +56,8 @@ pub enum Event {
     ExitCode(i32),
     /// A port's flag.
     Flag(Flag),
+    /// What became of [`Session::try_size`].
+    Tried(Tried),
     /// The agent's word to the person. Untrusted.
     CustomerMessage(String),
     /// The agent asked for what we cannot do; it will cancel the session.
@@ -164,7 +166,9 @@ impl Session {
             MessageType::Acknowledge => {
                 if let Some(acknowledged) = Acknowledgement::decode(&message.payload) {
                     let sequence = acknowledged.acknowledged_message_sequence_number;
-                    self.outgoing.acknowledge(now, sequence);
+                    if let Some(tried) = self.outgoing.acknowledge(now, sequence) {
+                        self.events.push_back(Event::Tried(tried));
+                    }
                 }
             }
             MessageType::OutputStreamData => self.handle_stream_data(message),
@@ -188,6 +192,12 @@ impl Session {
     /// it away.
     pub fn write(&mut self, bytes: Bytes) {
         self.outgoing.write(bytes);
+    }
+
+    /// Tries out whether messages may be as large as `large`, which must mean nothing to the peer, however often
+    /// it comes; `small` means nothing either and takes its place where it does not pass.
+    pub fn try_size(&mut self, large: Bytes, small: Bytes) {
+        self.outgoing.try_size(large, small);
     }
 
     /// Sends bytes ahead of all input that is not sent yet, which is dropped: for Ctrl-C and the like.
@@ -254,8 +264,8 @@ impl Session {
 
     /// A new socket for the same session: all that was not acknowledged is sent again, at once and in order.
     /// Acknowledgements that wait are still good: without them the agent would repeat one message per 100 ms.
-    pub fn reconnected(&mut self) {
-        self.outgoing.resend_all();
+    pub fn reconnected(&mut self, now: Instant) {
+        self.outgoing.resend_all(now);
     }
 
     /// When [`Session::handle_timeout`] wants to be called.

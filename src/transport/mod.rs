@@ -3,6 +3,7 @@
 pub mod adopt;
 pub mod command;
 pub mod command_line;
+pub mod forward;
 mod native;
 pub mod plan;
 pub mod plugin;
@@ -83,6 +84,12 @@ pub enum TransportError {
         /// Why.
         cause: std::io::Error,
     },
+    /// The document starts no port session: it cannot carry a forward.
+    #[error("the document does not start a port session")]
+    NotAForward,
+    /// The agent's streams are out of step.
+    #[error(transparent)]
+    Mux(crate::protocol::smux::FrameError),
     /// Nobody listens there.
     #[error("the agent could not connect to the port")]
     FarPort,

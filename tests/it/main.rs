@@ -8,6 +8,7 @@ mod credentials;
 mod doctor;
 mod env;
 mod exec;
+mod forward;
 mod generated;
 mod house;
 mod targets;

@@ -3,3 +3,4 @@
 pub mod incoming;
 pub mod outgoing;
 pub mod rtt;
+pub mod window;

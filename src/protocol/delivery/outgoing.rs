@@ -8,6 +8,7 @@ use bytes::{Bytes, BytesMut};
 use uuid::Uuid;
 
 use super::rtt::RoundTrip;
+use super::window::{Bounds, Fill, Window};
 use crate::protocol::message::PayloadType;
 
 /// Sizes of one session's sending.
@@ -17,7 +18,7 @@ pub struct Limits {
     pub payload: usize,
     /// Unacknowledged bytes at which sending waits. The agent acknowledges what it has written to the pty,
     /// so a small window keeps a Ctrl-C close behind what the remote has taken.
-    pub in_flight: usize,
+    pub in_flight: Bounds,
     /// Unsent bytes at which [`Outgoing::is_full`] says so.
     pub unsent: usize,
 }
@@ -26,15 +27,20 @@ impl Limits {
     /// For shells: key strokes and pastes.
     pub const SHELL: Self = Self {
         payload: 1024,
-        in_flight: 16 * 1024,
+        in_flight: Bounds::fixed(16 * 1024),
         unsent: 4 * 1024,
     };
 
-    /// For a port's bytes: what a path of 100 ms and 10 MB/s holds.
+    /// For a port's bytes. The agent has 4 MiB for all connections of a session before it hears nothing any
+    /// more; what is unsent waits where streams are still chosen fairly.
     pub const PORT: Self = Self {
         payload: 1024,
-        in_flight: 1024 * 1024,
-        unsent: 64 * 1024,
+        in_flight: Bounds {
+            first: 64 * 1024,
+            least: 16 * 1024,
+            most: 3 * 1024 * 1024,
+        },
+        unsent: 16 * 1024,
     };
 }
 
@@ -98,6 +104,8 @@ pub struct Outgoing {
     control: VecDeque<(PayloadType, Bytes)>,
     /// Data, and what keeps its place among it.
     data: VecDeque<(PayloadType, Bytes)>,
+    /// A message whose size is being tried out; nothing else is sent meanwhile.
+    trial: Option<Trial>,
     data_bytes: usize,
     /// Data waits until the agent would not throw it away.
     released: bool,
@@ -111,8 +119,26 @@ pub struct Outgoing {
     due: BTreeSet<i64>,
     timers: BTreeSet<(Instant, i64)>,
     unacknowledged_bytes: usize,
+    window: Window,
     probe: usize,
     rtt: RoundTrip,
+}
+
+/// A size of message that is being tried out.
+#[derive(Debug, Clone)]
+struct Trial {
+    large: Bytes,
+    small: Bytes,
+    sequence: Option<i64>,
+}
+
+/// What became of a trial.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tried {
+    /// Messages are so large from now on.
+    Passed(usize),
+    /// They stay as they were.
+    Failed,
 }
 
 impl Outgoing {
@@ -122,6 +148,7 @@ impl Outgoing {
             limits,
             control: VecDeque::new(),
             data: VecDeque::new(),
+            trial: None,
             data_bytes: 0,
             released: false,
             sent: VecDeque::new(),
@@ -130,6 +157,7 @@ impl Outgoing {
             due: BTreeSet::new(),
             timers: BTreeSet::new(),
             unacknowledged_bytes: 0,
+            window: Window::new(limits.in_flight),
             probe: PROBE,
             rtt: RoundTrip::default(),
         }
@@ -182,14 +210,32 @@ impl Outgoing {
 
     /// Whether everything was sent and acknowledged.
     pub fn is_empty(&self) -> bool {
-        self.data.is_empty() && self.control.is_empty() && self.sent.is_empty()
+        self.data.is_empty() && self.control.is_empty() && self.sent.is_empty() && self.trial.is_none()
     }
 
-    /// An acknowledgement of one sequence number. Unknown ones (doubles) are ignored.
-    pub fn acknowledge(&mut self, now: Instant, sequence: i64) {
-        let Some(sent) = self.slot(sequence).and_then(Option::take) else {
-            return;
+    /// Tries out whether messages may be as large as `large`. It goes out alone, when all else is acknowledged,
+    /// and holds all else back until it is acknowledged too: a message that is too large has to be cut, and that
+    /// can be done only while nothing follows it. Since it may have arrived all the same, what is sent in its
+    /// place, `small`, must mean the same to the peer, come once or come twice.
+    pub fn try_size(&mut self, large: Bytes, small: Bytes) {
+        if self.trial.is_none() {
+            self.trial = Some(Trial {
+                large,
+                small,
+                sequence: None,
+            });
+        }
+    }
+
+    /// An acknowledgement of one sequence number. Unknown ones (doubles) are ignored. Says what became of a trial
+    /// that this ends.
+    pub fn acknowledge(&mut self, now: Instant, sequence: i64) -> Option<Tried> {
+        let was_full = if self.unacknowledged_bytes + self.limits.payload >= self.window.bytes() {
+            Fill::Full
+        } else {
+            Fill::Idle
         };
+        let sent = self.slot(sequence).and_then(Option::take)?;
         self.due.remove(&sequence);
         if let Some(timer) = sent.timer {
             self.timers.remove(&(timer, sequence));
@@ -203,17 +249,48 @@ impl Outgoing {
             self.base += 1;
         }
         if sent.repeats == 0 {
-            self.rtt.sample(now.saturating_duration_since(sent.at));
+            let round_trip = now.saturating_duration_since(sent.at);
+            let bytes = sent.finished.payload.len();
+            self.rtt.sample(round_trip);
+            self.window.acknowledged(now, bytes, round_trip, was_full);
             self.probe = PROBE;
         } else {
             // What was lost is coming through: more of it, and more each time.
             self.probe = (self.probe * 2).min(LARGEST_PROBE);
             self.hurry();
         }
+        let trial = self.trial.take_if(|trial| trial.sequence == Some(sequence))?;
+        if sent.finished.payload.len() < trial.large.len() {
+            return Some(Tried::Failed);
+        }
+        self.limits.payload = self.limits.payload.max(trial.large.len());
+        Some(Tried::Passed(self.limits.payload))
+    }
+
+    /// Puts the small message in the place of the large one, which seems not to pass.
+    fn give_up_trial(&mut self) {
+        let Some(trial) = &self.trial else { return };
+        let (small, sequence) = (trial.small.clone(), trial.sequence);
+        match sequence {
+            // It was not sent yet.
+            None => self.trial = None,
+            Some(sequence) => {
+                if let Some(Some(sent)) = self.slot(sequence) {
+                    let (before, after) = (sent.finished.payload.len(), small.len());
+                    sent.finished.payload = small;
+                    self.unacknowledged_bytes = self
+                        .unacknowledged_bytes
+                        .saturating_sub(before)
+                        .saturating_add(after);
+                }
+            }
+        }
     }
 
     /// After a reconnect: everything unacknowledged is due at once, in order.
-    pub fn resend_all(&mut self) {
+    pub fn resend_all(&mut self, now: Instant) {
+        self.give_up_trial();
+        self.window.lost(now);
         let base = self.base;
         let waiting = self.sent.iter().zip(base..).filter(|(sent, _)| sent.is_some());
         self.due = waiting.map(|(_, sequence)| sequence).collect();
@@ -238,6 +315,7 @@ impl Outgoing {
             self.timers.pop_first();
             late.push(sequence);
         }
+        let mut lost = false;
         for sequence in late {
             let (rtt, highest) = (self.rtt.clone(), self.highest);
             let Some(Some(sent)) = self.slot(sequence) else {
@@ -250,11 +328,24 @@ impl Outgoing {
                 self.arm(sequence, deadline);
             } else if sequence < highest {
                 self.due.insert(sequence);
+                lost = true;
             } else {
                 sent.overdue = true;
                 let again = now + rtt.timeout(sent.repeats);
+                let repeats = sent.repeats;
                 self.arm(sequence, again);
+                let is_trial = self
+                    .trial
+                    .as_ref()
+                    .is_some_and(|trial| trial.sequence == Some(sequence));
+                // The first repetition is still as large: messages get lost for other reasons too.
+                if is_trial && repeats >= 1 {
+                    self.give_up_trial();
+                }
             }
+        }
+        if lost {
+            self.window.lost(now);
         }
         self.hurry();
     }
@@ -279,12 +370,18 @@ impl Outgoing {
             self.arm(sequence, deadline);
             return Some(due);
         }
-        let (payload_type, payload) = match self.control.pop_front() {
-            Some(control) => control,
-            None => self.next_data()?,
+        let sequence = self.base.saturating_add_unsigned(self.sent.len() as u64);
+        let (payload_type, payload) = match (self.next_trial(sequence), self.control.pop_front()) {
+            (Some(trial), control) => {
+                control
+                    .into_iter()
+                    .for_each(|control| self.control.push_front(control));
+                (PayloadType::OUTPUT, trial)
+            }
+            (None, Some(control)) => control,
+            (None, None) => self.next_data()?,
         };
         let finished = finish.finish(payload_type, payload);
-        let sequence = self.base.saturating_add_unsigned(self.sent.len() as u64);
         self.unacknowledged_bytes += finished.payload.len();
         self.sent.push_back(Some(Sent {
             payload_type,
@@ -341,10 +438,22 @@ impl Outgoing {
         }
     }
 
+    /// The large message of a trial whose turn has come.
+    fn next_trial(&mut self, sequence: i64) -> Option<Bytes> {
+        let alone = self.released && self.sent.is_empty();
+        let trial = self
+            .trial
+            .as_mut()
+            .filter(|trial| alone && trial.sequence.is_none())?;
+        trial.sequence = Some(sequence);
+        Some(trial.large.clone())
+    }
+
     /// The next payload of data, small writes joined up to the longest payload.
     fn next_data(&mut self) -> Option<(PayloadType, Bytes)> {
         let is_open = self.released
-            && self.unacknowledged_bytes < self.limits.in_flight
+            && self.trial.is_none()
+            && self.unacknowledged_bytes < self.window.bytes()
             && self.sent.len() < LONGEST_SPAN;
         if !is_open {
             return None;
@@ -377,7 +486,7 @@ mod tests {
 
     const LIMITS: Limits = Limits {
         payload: 4,
-        in_flight: 8,
+        in_flight: Bounds::fixed(8),
         unsent: 16,
     };
 
@@ -437,7 +546,7 @@ mod tests {
         assert_eq!(drain(&mut outgoing, now).len(), 2);
         outgoing.acknowledge(now, 1);
         assert_eq!(drain(&mut outgoing, now), [(2, Bytes::from_static(b"ijkl"))]);
-        outgoing.resend_all();
+        outgoing.resend_all(now);
         assert_eq!(numbers(&mut outgoing, now), [0, 2]);
     }
 
@@ -459,7 +568,7 @@ mod tests {
         let (mut outgoing, now) = open(start());
         outgoing.write(Bytes::from_static(b"a"));
         drain(&mut outgoing, now);
-        outgoing.resend_all();
+        outgoing.resend_all(now);
         drain(&mut outgoing, now);
         outgoing.acknowledge(now + Duration::from_secs(30), 0);
         assert!(outgoing.is_empty());
@@ -480,7 +589,7 @@ mod tests {
     fn wide(count: usize) -> (Outgoing, Instant) {
         let mut outgoing = Outgoing::new(Limits {
             payload: 1,
-            in_flight: 1 << 20,
+            in_flight: Bounds::fixed(1 << 20),
             unsent: 1 << 20,
         });
         let now = start();
@@ -488,6 +597,66 @@ mod tests {
         outgoing.write(vec![b'x'; count].into());
         assert_eq!(drain(&mut outgoing, now).len(), count);
         (outgoing, now)
+    }
+
+    fn trial(outgoing: &mut Outgoing) {
+        outgoing.try_size(Bytes::from_static(b"0123456789"), Bytes::from_static(b"."));
+        outgoing.write(Bytes::from_static(b"abcdefgh"));
+    }
+
+    #[test]
+    fn a_larger_size_is_tried_out_alone_and_used_when_it_passes() {
+        let (mut outgoing, now) = open(start());
+        outgoing.write(Bytes::from_static(b"first"));
+        drain(&mut outgoing, now);
+        trial(&mut outgoing);
+        assert!(
+            drain(&mut outgoing, now).is_empty(),
+            "what is in flight comes first"
+        );
+        assert_eq!(outgoing.acknowledge(now, 0), None);
+        assert_eq!(outgoing.acknowledge(now, 1), None);
+        assert_eq!(
+            drain(&mut outgoing, now),
+            [(2, Bytes::from_static(b"0123456789"))]
+        );
+        assert_eq!(outgoing.acknowledge(now, 2), Some(Tried::Passed(10)));
+        assert_eq!(drain(&mut outgoing, now), [(3, Bytes::from_static(b"abcdefgh"))]);
+        outgoing.acknowledge(now, 3);
+        assert!(outgoing.is_empty());
+        assert_eq!(outgoing.unacknowledged_bytes, 0);
+    }
+
+    #[test]
+    fn a_size_that_cuts_the_connection_is_given_up() {
+        let (mut outgoing, now) = open(start());
+        trial(&mut outgoing);
+        assert_eq!(drain(&mut outgoing, now).len(), 1);
+        outgoing.resend_all(now);
+        assert_eq!(drain(&mut outgoing, now), [(0, Bytes::from_static(b"."))]);
+        assert_eq!(outgoing.acknowledge(now, 0), Some(Tried::Failed));
+        let rest = drain(&mut outgoing, now);
+        assert_eq!(
+            rest,
+            [(1, Bytes::from_static(b"abcd")), (2, Bytes::from_static(b"efgh"))]
+        );
+        outgoing.acknowledge(now, 1);
+        outgoing.acknowledge(now, 2);
+        assert_eq!(outgoing.unacknowledged_bytes, 0);
+    }
+
+    #[test]
+    fn a_size_that_vanishes_is_given_up_after_a_second_try() {
+        let (mut outgoing, mut now) = open(start());
+        trial(&mut outgoing);
+        let mut lengths = Vec::new();
+        for _ in 0..4 {
+            lengths.extend(drain(&mut outgoing, now).iter().map(|(_, payload)| payload.len()));
+            now = outgoing.timeout().unwrap();
+            outgoing.handle_timeout(now);
+        }
+        assert_eq!(lengths, [10, 10, 1, 1]);
+        assert_eq!(outgoing.acknowledge(now, 0), Some(Tried::Failed));
     }
 
     #[test]
@@ -526,9 +695,9 @@ mod tests {
                     break;
                 }
                 now += Duration::from_millis(20);
-                again
-                    .into_iter()
-                    .for_each(|sequence| outgoing.acknowledge(now, sequence));
+                for sequence in again {
+                    outgoing.acknowledge(now, sequence);
+                }
             }
         }
         // One a round trip would be 20 s, one a timeout 200 s.

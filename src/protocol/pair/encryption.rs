@@ -111,7 +111,7 @@ fn input_is_encrypted_once_and_repeated_as_it_was() {
     hear(&mut session, 1, PayloadType::HANDSHAKE_COMPLETE, &b"{}"[..]);
     session.write(Bytes::from_static(b"ls\r"));
     let first = sent(&mut session);
-    session.reconnected();
+    session.reconnected(start());
     assert_eq!(sent(&mut session), first, "no second nonce for the same message");
     let input = &first[1];
     assert_eq!(input.payload_type, PayloadType::OUTPUT);

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::{LIMITS, pattern, session, start, stream_data};
 use crate::protocol::delivery::outgoing::Limits;
+use crate::protocol::delivery::window::Bounds;
 use crate::protocol::message::{Message, MessageType, PayloadType};
 use crate::protocol::session::{Event, Session};
 
@@ -63,7 +64,7 @@ fn a_silent_agent_is_not_flooded() {
 fn nothing_is_evicted_and_a_reconnect_repeats_everything_at_once() {
     let limits = Limits {
         payload: 1,
-        in_flight: 20_000,
+        in_flight: Bounds::fixed(20_000),
         unsent: 20_000,
     };
     let now = start();
@@ -73,7 +74,7 @@ fn nothing_is_evicted_and_a_reconnect_repeats_everything_at_once() {
     session.write(all.clone().into());
     let first = sent(&mut session, now);
     assert_eq!(first.len(), all.len());
-    session.reconnected();
+    session.reconnected(now);
     assert_eq!(sent(&mut session, now), first, "the same messages, ids and dates");
 }
 
@@ -122,6 +123,6 @@ fn acknowledgements_outlive_the_socket() {
     let now = start();
     let mut session = session(LIMITS);
     session.handle_message(now, &stream_data(0, PayloadType::OUTPUT, &b"$ "[..]).encode());
-    session.reconnected();
+    session.reconnected(now);
     assert_eq!(sent(&mut session, now)[0].message_type, MessageType::Acknowledge);
 }

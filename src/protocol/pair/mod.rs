@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::crypto::DataKey;
 use super::delivery::outgoing::Limits;
+use super::delivery::window::Bounds;
 use super::message::{FIN, Message, MessageType, PayloadType, SYN};
 use super::payload::{Acknowledgement, Size};
 use super::session::{Event, Session, Stamp};
@@ -26,7 +27,7 @@ const SHARDS: u64 = 4;
 const AMOUNT: usize = 1_000;
 const LIMITS: Limits = Limits {
     payload: 97,
-    in_flight: 700,
+    in_flight: Bounds::fixed(700),
     unsent: 500,
 };
 const SIZE: Size = Size { cols: 120, rows: 40 };
@@ -173,7 +174,7 @@ fn story(seed: u64) {
         if away_until.is_some_and(|until| now >= until) {
             away_until = None;
             agent.paused = false;
-            client.reconnected();
+            client.reconnected(now);
         }
         if now >= next_scan {
             next_scan = now + Duration::from_millis(100);

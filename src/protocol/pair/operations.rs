@@ -111,7 +111,7 @@ proptest! {
                     now += Duration::from_millis(ms.into());
                     session.handle_timeout(now);
                 }
-                Operation::Reconnect => session.reconnected(),
+                Operation::Reconnect => session.reconnected(now),
                 Operation::Transmit => {
                     while let Some(bytes) = session.poll_transmit(now) {
                         let message = Message::decode(&bytes).unwrap();

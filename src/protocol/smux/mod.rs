@@ -28,15 +28,6 @@ const FIRST: u32 = 3;
 const NOP_EVERY: Duration = Duration::from_secs(10);
 /// Agents above this let the client switch keepalive off, and do so for a client of our version.
 const LAST_WITH_KEEPALIVE: Version = Version([3, 1, 1511, 0]);
-/// Agents above this have a mux at all.
-const LAST_WITHOUT_MUX: Version = Version([3, 0, 196, 0]);
-
-/// Whether an agent of this version serves many connections at once. One that does not tell its version is
-/// taken for an old one.
-pub fn is_spoken_by(agent: Option<Version>) -> bool {
-    agent.is_some_and(|version| version > LAST_WITHOUT_MUX)
-}
-
 /// Whether signs of life go out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keepalive {
@@ -137,16 +128,21 @@ impl Mux {
         }
     }
 
-    /// Forgets a stream whose local end is gone. What waits is dropped, both ways.
+    /// Forgets a stream whose local end is gone. What was received is dropped. What waits to be sent is dropped
+    /// too, unless [`Mux::finish`] said before that it is all: then it and its FIN still go out.
     pub fn abort(&mut self, id: StreamId) {
-        let Some(mut stream) = self.streams.remove(&id) else {
+        let Some(stream) = self.streams.get_mut(&id) else {
             return;
         };
-        self.turns.remove(&(stream.turn, id));
         self.untaken = self.untaken.saturating_sub(stream.untaken);
-        stream.forget_waiting();
-        if stream.near != Side::Finished {
+        stream.untaken = 0;
+        stream.far = Side::Finished;
+        if stream.near == Side::Open {
+            self.turns.remove(&(stream.turn, id));
+            self.streams.remove(&id);
             self.marks.push_back((Command::Fin, id));
+        } else {
+            self.forget_if_done(id);
         }
     }
 

@@ -56,11 +56,6 @@ impl Stream {
         }
     }
 
-    pub(super) fn forget_waiting(&mut self) {
-        self.waiting.clear();
-        self.waiting_bytes = 0;
-    }
-
     /// Moves exactly `length` bytes that wait, which there must be, into a message.
     pub(super) fn take(&mut self, mut length: usize, into: &mut BytesMut) {
         self.waiting_bytes = self.waiting_bytes.saturating_sub(length);

@@ -1,6 +1,7 @@
 //! Our own engine: a data channel joined to what the plan asks for.
 
 mod command;
+pub(super) mod forward;
 mod gateway;
 mod keys;
 mod shell;

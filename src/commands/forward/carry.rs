@@ -1,0 +1,594 @@
+//! Forwards of one process, from their listeners to their ends.
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::sync::Arc;
+
+use futures_util::FutureExt as _;
+use futures_util::future::LocalBoxFuture;
+use tokio::process::{Child, Command};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use super::child::{self, End};
+use super::route::{self, Answered, Ask, Asking};
+use super::say;
+use super::watch::{Begun, Watch};
+use super::wish::Wish;
+use crate::commands::consent::ConsentArgs;
+use crate::commands::context::Context;
+use crate::commands::error::{CommandError, Exit, Kind};
+use crate::commands::targets::PickArgs;
+use crate::ids::{Local, Scope, SessionId};
+use crate::transport::forward::{
+    self, BindError, Counters, ForwardError, ForwardPlan, Interrupts, Listener, Notice, Notices, Route,
+    Start, Stop,
+};
+use crate::ui::Format;
+use crate::ui::text::escape;
+
+/// What a process of forwards is to do.
+pub struct Job<'a> {
+    /// The forwards.
+    pub wishes: Vec<(Wish, ForwardPlan)>,
+    /// The command that runs with them up; its end is theirs.
+    pub command: &'a [OsString],
+    /// What was agreed beforehand.
+    pub consent: &'a ConsentArgs,
+    /// Which node, where several fit.
+    pub pick: PickArgs,
+    /// Whether a browser is opened at the first forward.
+    pub browser: Browser,
+    /// Who else wants to know, and can ask for the end.
+    pub watch: Option<&'a mut dyn Watch>,
+}
+
+/// Whether a browser is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Browser {
+    /// When the first forward is ready.
+    Open,
+    /// No.
+    Leave,
+}
+
+/// One forward at work.
+struct Forward {
+    wish: Wish,
+    end: End,
+    listener: String,
+    ready: Ready,
+    counters: Arc<Counters>,
+    /// The way that the next session may take unasked.
+    route: Option<Route>,
+    node: Option<String>,
+    scope: Option<Scope>,
+    trouble: Option<CommandError>,
+    /// How it ended by itself.
+    failed: bool,
+}
+
+impl Forward {
+    fn begun(&self) -> Begun {
+        Begun {
+            name: self.wish.name.clone(),
+            local: self.listener.clone(),
+            remote: self.wish.spec.remote.to_string(),
+            counters: Arc::clone(&self.counters),
+        }
+    }
+}
+
+/// Whether its first line was said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ready {
+    Yes,
+    NotYet,
+}
+
+/// Passes notices of one forward on to the command.
+struct Pass {
+    forward: usize,
+    to: mpsc::UnboundedSender<(usize, Notice)>,
+}
+
+impl Notices for Pass {
+    fn notice(&self, notice: Notice) {
+        // At the very end nobody listens any more.
+        let _ = self.to.send((self.forward, notice));
+    }
+}
+
+/// Takes all local ends, so that nothing is started where one of them cannot be had.
+///
+/// # Errors
+/// The first that cannot be had.
+pub async fn bind(wishes: &[(Wish, ForwardPlan)]) -> Result<Vec<Listener>, CommandError> {
+    let mut listeners = Vec::new();
+    for (wish, _) in wishes {
+        let listener = Listener::bind(&wish.spec.local)
+            .await
+            .map_err(|error| not_bound(wish, &error))?;
+        listeners.push(listener);
+    }
+    Ok(listeners)
+}
+
+fn not_bound(wish: &Wish, error: &BindError) -> CommandError {
+    let kind = match error {
+        BindError::NotOurs { .. } | BindError::NotASocket(_) => Kind::Usage,
+        BindError::Busy { .. } | BindError::Denied { .. } | BindError::Failed { .. } => Kind::Failed,
+    };
+    let failure =
+        CommandError::new(kind, format!("cannot listen for forward `{}`", wish.name)).because(error);
+    match error.hint() {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
+}
+
+/// Runs the forwards until they are stopped, or have all ended by themselves.
+///
+/// # Errors
+/// When one of them could not be kept up, and when ssmx was interrupted.
+pub async fn run(ctx: &Context, mut job: Job<'_>, listeners: Vec<Listener>) -> Result<Exit, CommandError> {
+    let interrupts = Interrupts::listen()?;
+    let (notices, heard) = mpsc::unbounded_channel();
+    let (asks, asked) = mpsc::unbounded_channel();
+    let (stop, stopped) = watch::channel(Stop::GoOn);
+    let mut tasks = JoinSet::new();
+    let mut forwards = Vec::new();
+    for (index, ((wish, plan), listener)) in std::mem::take(&mut job.wishes)
+        .into_iter()
+        .zip(listeners)
+        .enumerate()
+    {
+        let counters = Arc::new(Counters::default());
+        let port = match listener.local() {
+            Local::Port { port, .. } => Some(*port),
+            Local::Socket(_) => None,
+        };
+        let mut forward = Forward {
+            end: End {
+                name: wish.name.clone(),
+                host: listener.host(),
+                port,
+            },
+            listener: listener.to_string(),
+            ready: Ready::NotYet,
+            counters: Arc::clone(&counters),
+            route: None,
+            node: None,
+            scope: None,
+            trouble: None,
+            failed: false,
+            wish,
+        };
+        if plan.start == Start::WithFirstConnection {
+            forward.ready = Ready::Yes;
+            announce(ctx, &forward, None, job.command.is_empty())?;
+        }
+        forwards.push(forward);
+        let routes = Arc::new(Asking::new(index, asks.clone()));
+        let pass = Arc::new(Pass {
+            forward: index,
+            to: notices.clone(),
+        });
+        let stopped = stopped.clone();
+        tasks.spawn(async move {
+            let ended = forward::run(listener, plan, routes, pass, counters, stopped).await;
+            (index, ended)
+        });
+    }
+    drop((notices, asks));
+    if let Some(watch) = &mut job.watch {
+        watch.begun(forwards.iter().map(Forward::begun).collect());
+    }
+    let mut running = Running {
+        ctx,
+        forwards,
+        command: job.command,
+        consent: job.consent,
+        pick: job.pick,
+        browser: job.browser,
+        child: None,
+        begun: false,
+        stop,
+        ending: None,
+    };
+    running.carry(tasks, heard, asked, interrupts, job.watch).await
+}
+
+/// How the process is to end.
+enum Ending {
+    /// By a signal.
+    Signal(i32),
+    /// With the command's status.
+    Command(Exit),
+    /// Because somebody asked by the control socket.
+    Asked,
+    /// Because it could not begin.
+    Failed(CommandError),
+}
+
+struct Running<'a> {
+    ctx: &'a Context,
+    forwards: Vec<Forward>,
+    command: &'a [OsString],
+    consent: &'a ConsentArgs,
+    pick: PickArgs,
+    browser: Browser,
+    child: Option<Child>,
+    /// Whether all were ready.
+    begun: bool,
+    stop: watch::Sender<Stop>,
+    ending: Option<Ending>,
+}
+
+type Answering<'a> = LocalBoxFuture<'a, (Answered, Option<Route>)>;
+
+impl<'a> Running<'a> {
+    async fn carry(
+        &mut self,
+        mut tasks: JoinSet<(usize, Result<(), ForwardError>)>,
+        mut heard: mpsc::UnboundedReceiver<(usize, Notice)>,
+        mut asked: mpsc::UnboundedReceiver<Ask>,
+        mut interrupts: Interrupts,
+        mut watch: Option<&mut dyn Watch>,
+    ) -> Result<Exit, CommandError> {
+        let mut waiting: VecDeque<Ask> = VecDeque::new();
+        let mut answering: Option<Answering<'a>> = None;
+        self.begin_if_ready(&mut watch);
+        loop {
+            if answering.is_none()
+                && let Some(ask) = waiting.pop_front()
+            {
+                answering = Some(self.answer(ask));
+            }
+            let foreground = match self.child {
+                Some(_) => Foreground::Child,
+                None => Foreground::Ours,
+            };
+            tokio::select! {
+                // What was said before an end is said before it.
+                biased;
+                Some((index, notice)) = heard.recv() => {
+                    if let Some(watch) = &mut watch {
+                        watch.notice(index, &notice);
+                    }
+                    let stamp = watch.as_ref().map(|_| jiff::Timestamp::now());
+                    self.hear(index, &notice, stamp)?;
+                    self.begin_if_ready(&mut watch);
+                }
+                Some(ended) = tasks.join_next() => match ended {
+                    Ok((index, result)) => {
+                        if let Some(watch) = &mut watch {
+                            watch.ended(index, result.as_ref().err());
+                        }
+                        self.ended(index, result);
+                        if tasks.is_empty() {
+                            break;
+                        }
+                    }
+                    Err(error) => match error.try_into_panic() {
+                        Ok(panic) => std::panic::resume_unwind(panic),
+                        Err(_) => continue,
+                    },
+                },
+                (answered, route) = pending_if_none(&mut answering) => {
+                    answering = None;
+                    self.answered(answered, route);
+                }
+                Some(ask) = asked.recv() => waiting.push_back(ask),
+                status = wait(&mut self.child) => {
+                    self.child = None;
+                    let exit = match status {
+                        Ok(status) => Ending::Command(child::exit(status)),
+                        Err(error) => Ending::Failed(CommandError::failed("the command cannot be waited for").because(error)),
+                    };
+                    self.end(exit);
+                }
+                signal = next_signal(&mut interrupts, foreground) => self.interrupted(signal).await,
+                () = asked_to_stop(&mut watch) => self.end(Ending::Asked),
+            }
+        }
+        while let Ok((_, notice @ Notice::NotEnded(..))) = heard.try_recv() {
+            say::say(self.ctx.ui(), "", &notice);
+        }
+        self.outcome().await
+    }
+
+    fn answer(&self, ask: Ask) -> Answering<'a> {
+        let forward = self.forwards.get(ask.forward);
+        let (ctx, consent, pick) = (self.ctx, self.consent, self.pick);
+        let wish = forward.map(|forward| forward.wish.clone());
+        let known = forward.and_then(|forward| forward.route.clone());
+        async move {
+            match wish {
+                Some(wish) => route::answer(ctx, &wish, consent, pick, known.as_ref(), ask).await,
+                // There is no such forward; dropping the question says so.
+                None => (
+                    Answered {
+                        forward: ask.forward,
+                        ..Answered::default()
+                    },
+                    None,
+                ),
+            }
+        }
+        .boxed_local()
+    }
+
+    fn answered(&mut self, answered: Answered, route: Option<Route>) {
+        let Some(forward) = self.forwards.get_mut(answered.forward) else {
+            return;
+        };
+        forward.route = route;
+        forward.node = answered.node.or(forward.node.take());
+        forward.scope = answered.scope.or(forward.scope.take());
+        forward.trouble = answered.trouble;
+    }
+
+    /// Says a notice; with the time where it goes into a log.
+    fn hear(
+        &mut self,
+        index: usize,
+        notice: &Notice,
+        stamp: Option<jiff::Timestamp>,
+    ) -> Result<(), CommandError> {
+        let Some(forward) = self.forwards.get_mut(index) else {
+            return Ok(());
+        };
+        if let Notice::Up { session, via, .. } = notice
+            && forward.ready == Ready::NotYet
+        {
+            forward.ready = Ready::Yes;
+            announce(self.ctx, forward, Some((session, via)), self.command.is_empty())?;
+        }
+        let name = match stamp {
+            Some(stamp) => format!("{stamp:.0} {}", forward.wish.name),
+            None => forward.wish.name.clone(),
+        };
+        say::say(self.ctx.ui(), &name, notice);
+        Ok(())
+    }
+
+    /// Starts the command, or the browser, once every forward is ready.
+    fn begin_if_ready(&mut self, watch: &mut Option<&mut dyn Watch>) {
+        let all = self.forwards.iter().all(|forward| forward.ready == Ready::Yes);
+        if !all || self.begun || self.ending.is_some() {
+            return;
+        }
+        self.begun = true;
+        if let Some(watch) = watch {
+            watch.ready();
+        }
+        if self.browser == Browser::Open
+            && let Some(first) = self.forwards.first()
+        {
+            open_browser(self.ctx, first);
+        }
+        if self.command.is_empty() {
+            return;
+        }
+        match self.spawn() {
+            Ok(child) => self.child = Some(child),
+            Err(error) => self.end(Ending::Failed(error)),
+        }
+    }
+
+    fn spawn(&self) -> Result<Child, CommandError> {
+        let ends: Vec<End> = self.forwards.iter().map(|forward| forward.end.clone()).collect();
+        let words = child::fill(self.command, &ends)?;
+        let (program, arguments) = words
+            .split_first()
+            .ok_or_else(|| CommandError::usage("the command after `--` is empty"))?;
+        Command::new(program)
+            .args(arguments)
+            .envs(child::environment(&ends))
+            .spawn()
+            .map_err(|error| {
+                CommandError::failed(format!("cannot start `{}`", program.to_string_lossy())).because(error)
+            })
+    }
+
+    fn ended(&mut self, index: usize, result: Result<(), ForwardError>) {
+        let Some(forward) = self.forwards.get_mut(index) else {
+            return;
+        };
+        let Err(error) = result else { return };
+        forward.failed = true;
+        let failure = failure(&forward.wish, error, forward.trouble.take());
+        let alone = self.forwards.len() == 1;
+        let waiting = !self.command.is_empty() && !self.begun;
+        if alone || waiting {
+            // With a command that was not started yet, one that is missing is one too many.
+            self.end(Ending::Failed(failure));
+        } else {
+            failure.report(self.ctx.ui());
+        }
+    }
+
+    fn end(&mut self, ending: Ending) {
+        // Not `send_replace` with a look at what there is: the look holds a lock until the call returns.
+        self.stop.send_if_modified(|stop| {
+            let before = *stop;
+            *stop = before.max(Stop::Drain);
+            *stop != before
+        });
+        self.ending.get_or_insert(ending);
+    }
+
+    async fn interrupted(&mut self, signal: i32) {
+        if self.ending.is_some() {
+            self.stop.send_replace(Stop::Now);
+            return;
+        }
+        if let Some(child) = &mut self.child {
+            // What ends us ends the command, which has its own idea of how to end.
+            forward_signal(child, signal);
+        }
+        let ui = self.ctx.ui();
+        let open: usize = self
+            .forwards
+            .iter()
+            .map(|forward| forward.counters.open_connections())
+            .sum();
+        if open > 0 {
+            ui.say(&format!(
+                "ending; {open} open connections have a moment (Ctrl-C again: now)"
+            ));
+        }
+        self.end(Ending::Signal(signal));
+    }
+
+    async fn outcome(&mut self) -> Result<Exit, CommandError> {
+        if let Some(mut child) = self.child.take() {
+            // All forwards have ended under it: the command finds out by itself, and its status is ours.
+            if let Ok(status) = child.wait().await {
+                self.ending.get_or_insert(Ending::Command(child::exit(status)));
+            }
+        }
+        let failed: Vec<&str> = self
+            .forwards
+            .iter()
+            .filter(|forward| forward.failed)
+            .map(|forward| forward.wish.name.as_str())
+            .collect();
+        match self.ending.take() {
+            Some(Ending::Failed(error)) => Err(error),
+            Some(Ending::Command(exit)) => Ok(exit),
+            Some(Ending::Asked) => Ok(Exit::SUCCESS),
+            Some(Ending::Signal(signal)) if signal == signal_hook::consts::SIGINT => {
+                Err(CommandError::interrupted())
+            }
+            Some(Ending::Signal(signal)) => Err(CommandError::new(Kind::Signal(signal), "")),
+            None if failed.is_empty() => Ok(Exit::SUCCESS),
+            None => Err(CommandError::failed(format!(
+                "forwards that could not be kept up: {}",
+                failed.join(", ")
+            ))),
+        }
+    }
+}
+
+/// The line, or the document, that says that a forward is there.
+fn announce(
+    ctx: &Context,
+    forward: &Forward,
+    up: Option<(&SessionId, &str)>,
+    alone: bool,
+) -> Result<(), CommandError> {
+    let via = up.map(|(_, via)| via);
+    if ctx.output()?.format == Format::Json && alone {
+        let carried = say::Carried {
+            id: forward.node.clone(),
+            session: up.map(|(session, _)| session.as_str()),
+            scope: forward.scope.as_ref(),
+        };
+        let document = say::ready_json(&forward.wish, &forward.end, &carried);
+        ctx.ui().data(&format!("{document}\n"))?;
+        return Ok(());
+    }
+    let line = say::ready_line(&forward.wish, &forward.listener, via);
+    if alone {
+        ctx.ui().data(&format!("{line}\n"))?;
+    } else {
+        // stdout is the command's.
+        ctx.ui().say(&line);
+    }
+    Ok(())
+}
+
+fn failure(wish: &Wish, error: ForwardError, trouble: Option<CommandError>) -> CommandError {
+    let name = &wish.name;
+    match (error, trouble) {
+        (ForwardError::Route(_), Some(trouble)) => trouble,
+        (ForwardError::Route(error), None) => {
+            CommandError::failed(format!("forward `{name}` has ended")).because(error)
+        }
+        (ForwardError::Start(error), _) => {
+            CommandError::aws(format!("could not start a session for forward `{name}`"), &error)
+        }
+        (error @ ForwardError::Terminated(_), _) => CommandError::failed(format!(
+            "forward `{name}` has ended"
+        ))
+        .because(error)
+        .hint(
+            "somebody ended it on purpose, or the instance is going down; `ssmx sessions` shows what is open",
+        ),
+        (ForwardError::Transport(error), _) => {
+            CommandError::failed(format!("forward `{name}` could not be carried")).because(error)
+        }
+    }
+}
+
+fn open_browser(ctx: &Context, forward: &Forward) {
+    let scheme = match forward.wish.spec.remote.port {
+        443 | 8443 => "https",
+        _ => "http",
+    };
+    let Some(port) = forward.end.port else {
+        ctx.ui().warn("a browser cannot open a Unix socket");
+        return;
+    };
+    let host = match forward.end.host.as_str() {
+        "127.0.0.1" => "localhost",
+        host => host,
+    };
+    let url = match host.contains(':') {
+        true => format!("{scheme}://[{host}]:{port}/"),
+        false => format!("{scheme}://{host}:{port}/"),
+    };
+    if let Err(error) = crate::commands::browser::open(&url) {
+        ctx.ui().warn(&format!(
+            "no browser could be opened ({}); the page is {url}",
+            escape(&error.to_string())
+        ));
+    }
+}
+
+fn forward_signal(child: &mut Child, signal: i32) {
+    let pid = child
+        .id()
+        .and_then(|id| rustix::process::Pid::from_raw(id.cast_signed()));
+    if let (Some(pid), Some(signal)) = (pid, rustix::process::Signal::from_named_raw(signal)) {
+        // It may have left this moment.
+        let _ = rustix::process::kill_process(pid, signal);
+    }
+}
+
+/// Whom key strokes are meant for.
+#[derive(Clone, Copy)]
+enum Foreground {
+    Ours,
+    Child,
+}
+
+async fn next_signal(interrupts: &mut Interrupts, foreground: Foreground) -> i32 {
+    match foreground {
+        Foreground::Child => interrupts.next_beside_child().await,
+        Foreground::Ours => interrupts.next().await,
+    }
+}
+
+async fn wait(child: &mut Option<Child>) -> std::io::Result<std::process::ExitStatus> {
+    match child {
+        Some(child) => child.wait().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn pending_if_none<T>(future: &mut Option<LocalBoxFuture<'_, T>>) -> T {
+    match future {
+        Some(future) => future.await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn asked_to_stop(watch: &mut Option<&mut dyn Watch>) {
+    match watch {
+        Some(watch) => watch.asked_to_stop().await,
+        None => std::future::pending().await,
+    }
+}

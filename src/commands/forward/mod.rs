@@ -1,0 +1,257 @@
+//! `ssmx forward`: presets, groups and ad-hoc forwards, kept up until they are stopped.
+
+mod carry;
+mod child;
+mod detach;
+mod list;
+mod manage;
+mod route;
+mod say;
+mod watch;
+mod wish;
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use super::consent::{self, ConsentArgs};
+use super::context::Context;
+use super::error::{CommandError, Exit};
+use super::preset;
+use super::targets::PickArgs;
+use crate::config::edit::{Existing, Value};
+use crate::config::keys::KeyPath;
+use crate::config::values::{self, Period};
+use crate::ids::{Bind, Local};
+use crate::transport::forward::{ForwardPlan, HOST_DOCUMENT, PORT_DOCUMENT, Start};
+use crate::transport::plan::Choice;
+use carry::{Browser, Job};
+use detach::Detached;
+use manage::Manage;
+use watch::Watch;
+use wish::{Settings, Wish};
+
+/// Forward local ports through nodes
+///
+/// A forward is a preset, a group of presets, or a target and one or more of: REMOTE, LOCAL:REMOTE, HOST:REMOTE,
+/// LOCAL:HOST:REMOTE, BIND:LOCAL:HOST:REMOTE, :REMOTE (a free local port), /path.sock:[HOST:]REMOTE. It stays up:
+/// cut connections are resumed, ended sessions started anew.
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct Args {
+    /// Detached forwards from outside, in place of a forward
+    #[command(subcommand)]
+    pub manage: Option<Manage>,
+
+    /// Presets and groups, or a target with the forwards that go through it; none: the presets are listed
+    #[arg(value_name = "PRESET|GROUP|TARGET SPEC")]
+    pub words: Vec<String>,
+
+    /// Run this command with the forwards up and return its status; {port}, {host} and {NAME.port} are filled in
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
+
+    /// Start the session with the first connection
+    #[arg(long)]
+    pub lazy: bool,
+
+    /// End the session when it was unused for so long, such as 30m; the next connection starts another one
+    #[arg(long, value_name = "TIME", value_parser = period)]
+    pub idle_timeout: Option<Duration>,
+
+    /// Take new connections to a fresh session after so long, so that the remote name is resolved anew
+    #[arg(long, value_name = "TIME", value_parser = period)]
+    pub max_age: Option<Duration>,
+
+    /// Spread connections over so many sessions, for speed (1 to 32)
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=32))]
+    pub sessions: Option<u16>,
+
+    /// Go on in a process without a terminal; returns when the forwards are ready
+    #[arg(long, conflicts_with_all = ["command", "open"])]
+    pub detach: bool,
+
+    /// The detached process's name, in place of the first forward's
+    #[arg(long, value_name = "NAME", requires = "detach")]
+    pub name: Option<String>,
+
+    /// The process that `--detach` starts says so by this
+    #[arg(long, hide = true, value_name = "NAME", conflicts_with = "detach")]
+    pub detached_as: Option<String>,
+
+    /// Write the forward down as a preset of this name, in the user's config, before it runs
+    #[arg(long, value_name = "NAME")]
+    pub save: Option<String>,
+
+    /// Open a browser at the first forward
+    #[arg(long)]
+    pub open: bool,
+
+    /// The session document, in place of AWS's own
+    #[arg(long, visible_alias = "document-name", value_name = "NAME")]
+    pub document: Option<String>,
+
+    /// What carries the sessions
+    #[arg(long, value_name = "TRANSPORT")]
+    pub transport: Option<Choice>,
+
+    /// Which node, where several fit
+    #[command(flatten)]
+    pub pick: PickArgs,
+
+    /// What is agreed beforehand
+    #[command(flatten)]
+    pub consent: ConsentArgs,
+}
+
+fn period(text: &str) -> Result<Duration, String> {
+    text.parse()
+        .map(|Period(time)| time)
+        .map_err(|_| "a length of time such as 30m or 1h30m was expected".to_owned())
+}
+
+/// Runs the forwards.
+///
+/// # Errors
+/// When words mean nothing, a local end is taken, or a forward cannot be kept up.
+pub async fn run(ctx: &Context, mut args: Args) -> Result<Exit, CommandError> {
+    if let Some(manage) = args.manage.take() {
+        return manage::run(ctx, manage).await;
+    }
+    let words = if args.words.is_empty() {
+        match list::choose(ctx)? {
+            Some(preset) => vec![preset],
+            None => return Ok(Exit::SUCCESS),
+        }
+    } else {
+        args.words.clone()
+    };
+    let wishes = wishes(ctx, &args, &words)?;
+    if let Some(name) = &args.save {
+        save(ctx, name, &wishes)?;
+    }
+    if args.detach {
+        let wished: Vec<&Wish> = wishes.iter().map(|(wish, _)| wish).collect();
+        return detach::spawn(ctx, &detach::name(args.name.as_deref(), &wished)).await;
+    }
+    let mut detached = match &args.detached_as {
+        Some(name) => Some(Detached::begin(ctx, name, &words)?),
+        None => None,
+    };
+    let listeners = carry::bind(&wishes).await?;
+    let job = Job {
+        wishes,
+        command: &args.command,
+        consent: &args.consent,
+        pick: args.pick,
+        browser: if args.open { Browser::Open } else { Browser::Leave },
+        watch: detached.as_mut().map(|detached| detached as &mut dyn Watch),
+    };
+    carry::run(ctx, job, listeners).await
+}
+
+/// Writes the one forward down that was asked for, with what was said of it.
+fn save(ctx: &Context, name: &str, wishes: &[(Wish, ForwardPlan)]) -> Result<(), CommandError> {
+    let [(wish, _)] = wishes else {
+        return Err(CommandError::usage(format!(
+            "`--save {name}` wants one forward, and these are {}",
+            wishes.len()
+        )));
+    };
+    let targets: Vec<&str> = wish.targets.iter().map(String::as_str).collect();
+    let settings = &wish.settings;
+    let seconds = |time: Duration| Value::from(format!("{}s", time.as_secs()));
+    let said = [
+        ("lazy", settings.lazy.map(Value::from)),
+        ("idle_timeout", settings.idle_timeout.map(seconds)),
+        ("max_age", settings.max_age.map(seconds)),
+        (
+            "sessions",
+            settings
+                .sessions
+                .filter(|count| *count > 1)
+                .map(|count| Value::from(i64::from(count))),
+        ),
+        ("document", settings.document.as_deref().map(Value::from)),
+    ];
+    let more = said
+        .into_iter()
+        .filter_map(|(key, value)| Some((KeyPath::from([key]), value?)))
+        .collect();
+    preset::save(ctx, name, &targets, &wish.spec, more, Existing::Keep)?;
+    Ok(())
+}
+
+/// The forwards that the words ask for, each with its plan, as far as policy allows.
+fn wishes(ctx: &Context, args: &Args, words: &[String]) -> Result<Vec<(Wish, ForwardPlan)>, CommandError> {
+    let config = ctx.config()?;
+    let home = directories::BaseDirs::new().map(|base| base.home_dir().to_path_buf());
+    let flags = Settings {
+        lazy: args.lazy.then_some(true),
+        idle_timeout: args.idle_timeout,
+        max_age: args.max_age,
+        sessions: args.sessions,
+        document: args.document.clone(),
+    };
+    let defaults = Settings {
+        lazy: None,
+        idle_timeout: config.defaults.idle_timeout.map(|period| period.0),
+        max_age: config.defaults.max_age.map(|period| period.0),
+        sessions: Some(config.defaults.sessions.number()),
+        document: None,
+    };
+    let read = wish::read(words, config, home)?;
+    let mut wishes = Vec::new();
+    for mut wish in read {
+        wish.settings = flags.clone().or(wish.settings).or(defaults.clone());
+        let plan = plan(ctx, args, &wish)?;
+        wishes.push((wish, plan));
+    }
+    Ok(wishes)
+}
+
+fn plan(ctx: &Context, args: &Args, wish: &Wish) -> Result<ForwardPlan, CommandError> {
+    let config = ctx.config()?;
+    let settings = &wish.settings;
+    if let Local::Port { bind, .. } = &wish.spec.local {
+        let word = match bind {
+            Bind::Loopback => values::Bind::Loopback,
+            Bind::Address(address) => values::Bind::Address(*address),
+        };
+        config.policy.permit_bind(&word)?;
+        if bind.is_beyond_loopback() {
+            ctx.ui().warn(&format!(
+                "forward `{}` listens on {bind}: other machines can reach it, without any sign-in",
+                crate::ui::text::escape(&wish.name)
+            ));
+        }
+    }
+    let sessions = settings.sessions.unwrap_or(1);
+    if let Ok(sessions) = values::Sessions::try_from(sessions) {
+        config.policy.permit_sessions(sessions)?;
+    }
+    let own = match wish.spec.remote.foreign_host() {
+        Some(_) => HOST_DOCUMENT,
+        None => PORT_DOCUMENT,
+    };
+    consent::document(ctx, Some(settings.document.as_deref().unwrap_or(own)))?;
+    if consent::transport(ctx, args.transport, None)? == Choice::Plugin {
+        return Err(CommandError::usage(
+            "the plugin transport cannot carry a forward: ssmx could not keep it up",
+        )
+        .hint("use `--transport native`, which needs nothing installed"));
+    }
+    let bytes = |size: values::Size| usize::try_from(size.0).unwrap_or(usize::MAX);
+    Ok(ForwardPlan {
+        remote: wish.spec.remote.clone(),
+        document: settings.document.clone(),
+        start: match settings.lazy {
+            Some(true) => Start::WithFirstConnection,
+            _ => Start::Now,
+        },
+        idle_timeout: settings.idle_timeout,
+        max_age: settings.max_age,
+        sessions: usize::from(sessions),
+        payload_limit: config.defaults.payload_limit.map(bytes),
+        rate_limit: config.defaults.rate_limit.map(bytes),
+    })
+}

@@ -1,0 +1,180 @@
+//! The way to a forward's target, found anew for each session: names, consent, reason.
+//!
+//! Sessions are opened by tasks that outlive any borrow, and the person can be asked one thing at a time: so
+//! sessions ask by a channel, and the command answers between other things.
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::wish::Wish;
+use crate::commands::carry::stream_endpoints;
+use crate::commands::consent::{self, ConsentArgs};
+use crate::commands::context::Context;
+use crate::commands::error::{CommandError, Kind};
+use crate::commands::targets::{PickArgs, Purpose, Resolved};
+use crate::config::values::Confirm;
+use crate::ids::Scope;
+use crate::transport::forward::{BoxFuture, Freshness, Remedy, Route, RouteError, Routes};
+
+/// A session that asks for its way.
+pub struct Ask {
+    /// Which forward it belongs to.
+    pub forward: usize,
+    freshness: Freshness,
+    answer: oneshot::Sender<Result<Route, RouteError>>,
+}
+
+/// The asking side.
+pub struct Asking {
+    forward: usize,
+    asks: mpsc::UnboundedSender<Ask>,
+}
+
+impl Asking {
+    /// For the forward of this number.
+    pub fn new(forward: usize, asks: mpsc::UnboundedSender<Ask>) -> Self {
+        Self { forward, asks }
+    }
+}
+
+impl Routes for Asking {
+    fn route(&self, freshness: Freshness) -> BoxFuture<'_, Result<Route, RouteError>> {
+        Box::pin(async move {
+            let (answer, answered) = oneshot::channel();
+            let ask = Ask {
+                forward: self.forward,
+                freshness,
+                answer,
+            };
+            let gone = || RouteError {
+                message: "ssmx is about to end".to_owned(),
+                remedy: Remedy::None,
+            };
+            self.asks.send(ask).map_err(|_| gone())?;
+            answered.await.map_err(|_| gone())?
+        })
+    }
+}
+
+/// What came of an answer.
+#[derive(Default)]
+pub struct Answered {
+    /// Which forward asked.
+    pub forward: usize,
+    /// The node that was found.
+    pub node: Option<String>,
+    /// Its scope.
+    pub scope: Option<Scope>,
+    /// Why there was none.
+    pub trouble: Option<CommandError>,
+}
+
+/// Answers one session.
+pub async fn answer(
+    ctx: &Context,
+    wish: &Wish,
+    consent: &ConsentArgs,
+    pick: PickArgs,
+    known: Option<&Route>,
+    ask: Ask,
+) -> (Answered, Option<Route>) {
+    let forward = ask.forward;
+    // What was found once is good until a session says otherwise; where the person is to be asked, each session
+    // asks.
+    if let (Freshness::Remembered, Some(known)) = (ask.freshness, known) {
+        let answered = Answered {
+            forward,
+            ..Answered::default()
+        };
+        let _ = ask.answer.send(Ok(known.clone()));
+        return (answered, Some(known.clone()));
+    }
+    match find(ctx, wish, consent, pick).await {
+        Ok((route, scope, remember)) => {
+            let kept = remember.then(|| route.clone());
+            let node = route.target.to_string();
+            // A session that was told to stop meanwhile does not mind.
+            let _ = ask.answer.send(Ok(route));
+            let answered = Answered {
+                forward,
+                node: Some(node),
+                scope: Some(scope),
+                trouble: None,
+            };
+            (answered, kept)
+        }
+        Err(trouble) => {
+            let _ = ask.answer.send(Err(RouteError {
+                message: trouble.summary(),
+                remedy: remedy(&trouble),
+            }));
+            let answered = Answered {
+                forward,
+                trouble: Some(trouble),
+                ..Answered::default()
+            };
+            (answered, None)
+        }
+    }
+}
+
+/// Words and policy stay wrong; credentials and questions want a person; the rest may pass.
+fn remedy(trouble: &CommandError) -> Remedy {
+    match trouble.kind {
+        Kind::Usage => Remedy::None,
+        Kind::Credentials | Kind::Interrupted => Remedy::Person,
+        _ => Remedy::Time,
+    }
+}
+
+async fn find(
+    ctx: &Context,
+    wish: &Wish,
+    consent: &ConsentArgs,
+    pick: PickArgs,
+) -> Result<(Route, Scope, bool), CommandError> {
+    let mut resolved = first_online(ctx, wish, pick).await?;
+    let config = ctx.config()?;
+    // A preset may ask for more than its target's profile does.
+    if let Some(preset) = wish.preset.as_ref().and_then(|name| config.presets.get(name)) {
+        let demands = &mut resolved.demands;
+        demands.confirm = preset
+            .confirm
+            .map_or(demands.confirm, |own| own.max(demands.confirm));
+        demands.reason = preset
+            .reason
+            .map_or(demands.reason, |own| own.max(demands.reason));
+    }
+    let reason = consent::obtain(ctx, consent, "forward a port through", &resolved)?;
+    let stream_endpoints = stream_endpoints(ctx, resolved.aws.profile())?;
+    let label = match &resolved.node.name {
+        Some(name) => format!("{name} ({})", resolved.node.id),
+        None => resolved.node.id.to_string(),
+    };
+    let route = Route {
+        aws: resolved.aws,
+        target: resolved.node.id,
+        label,
+        reason,
+        stream_endpoints,
+    };
+    let remember = resolved.demands.confirm == Confirm::Never;
+    Ok((route, resolved.scope, remember))
+}
+
+/// The first target that is there. With several, the reason why each is not is told.
+async fn first_online(ctx: &Context, wish: &Wish, pick: PickArgs) -> Result<Resolved, CommandError> {
+    let mut troubles: Vec<(String, CommandError)> = Vec::new();
+    for target in &wish.targets {
+        match ctx.resolve(Some(target), pick, Purpose::Unattended).await {
+            Ok(resolved) => return Ok(resolved),
+            // A word that is wrong stays so, and nobody wants to find out on the day of an outage.
+            Err(error) if error.kind == Kind::Usage || wish.targets.len() == 1 => return Err(error),
+            Err(error) => troubles.push((target.clone(), error)),
+        }
+    }
+    let kind = troubles.last().map_or(Kind::Refused, |(_, error)| error.kind);
+    let failure = CommandError::new(kind, format!("none of the targets of `{}` is there", wish.name));
+    Err(troubles.into_iter().fold(failure, |failure, (target, error)| {
+        failure.because(format!("{target}: {}", error.summary()))
+    }))
+}

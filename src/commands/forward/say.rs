@@ -1,0 +1,137 @@
+//! What a forward meets, in words.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::child::End;
+use super::wish::Wish;
+use crate::ids::Scope;
+use crate::transport::forward::{Dormancy, Notice};
+use crate::ui::Ui;
+use crate::ui::text::{escape, escape_lines};
+
+/// The line that says where a forward listens, where it leads and through which node: `prod-db  127.0.0.1:15432 →
+/// db.internal:5432 via prod-bastion (i-…)`.
+pub fn ready_line(wish: &Wish, listener: &str, via: Option<&str>) -> String {
+    let remote = match &wish.spec.remote.host {
+        Some(_) => wish.spec.remote.to_string(),
+        None => format!("port {}", wish.spec.remote.port),
+    };
+    let through = match via {
+        Some(via) => escape(via).into_owned(),
+        None => format!(
+            "{}, from the first connection on",
+            escape(&wish.targets.join(" or "))
+        ),
+    };
+    format!(
+        "{}  {} → {remote} via {through}",
+        escape(&wish.name),
+        escape(listener)
+    )
+}
+
+/// What is known of the session when a forward is ready.
+#[derive(Debug, Default)]
+pub struct Carried<'a> {
+    /// The node's id.
+    pub id: Option<String>,
+    /// The session's.
+    pub session: Option<&'a str>,
+    /// Account and region.
+    pub scope: Option<&'a Scope>,
+}
+
+/// The same for scripts.
+pub fn ready_json(wish: &Wish, end: &End, carried: &Carried<'_>) -> Value {
+    let local = match end.port {
+        None => json!({ "socket": end.host }),
+        Some(port) => json!({ "host": end.host, "port": port }),
+    };
+    json!({
+        "name": wish.name,
+        "preset": wish.preset,
+        "local": local,
+        "remote": {
+            "host": wish.spec.remote.host.as_ref().map(|host| host.as_str()),
+            "port": wish.spec.remote.port,
+        },
+        "targets": wish.targets,
+        "id": carried.id,
+        "account": carried.scope.map(|scope| scope.account.as_str()),
+        "region": carried.scope.map(|scope| scope.region.as_str()),
+        "session": carried.session,
+    })
+}
+
+/// Says a notice about the forward of this name, if it is one to be said.
+pub fn say(ui: &Ui, name: &str, notice: &Notice) {
+    let name = escape(name);
+    match notice {
+        Notice::Starting => tracing::debug!(%name, "a session is being started"),
+        Notice::Up { session, sessions, .. } => {
+            tracing::info!(%name, %session, sessions, "session up");
+        }
+        Notice::Down { session, sessions } => tracing::info!(%name, %session, sessions, "session over"),
+        Notice::Reconnecting(cause) => {
+            tracing::info!(%name, cause, "data channel cut");
+            ui.say(&format!("{name}: reconnecting…"));
+        }
+        Notice::StillAway(cause) => ui.say(&format!("{name}: still reconnecting: {}", escape(cause))),
+        Notice::Back(away) => ui.say(&format!("{name}: back {}", after(*away))),
+        Notice::Waiting => ui.say(&format!("{name}: still waiting for the agent…")),
+        Notice::Unreachable => ui.warn(&format!(
+            "{name}: the remote end refused a connection, or does not answer"
+        )),
+        Notice::Dormant(why) => match why {
+            Dormancy::Lazy => {}
+            Dormancy::Unused => ui.say(&format!(
+                "{name}: unused, so its session was ended; the next connection starts another one"
+            )),
+            Dormancy::TimedOut(words) => ui.say(&format!(
+                "{name}: AWS ended the session for its idle or maximum time{}; the next connection starts another one",
+                quoted(words)
+            )),
+            Dormancy::Agent(words) => ui.warn(&format!(
+                "{name}: the agent ended the session{}; the next connection starts another one",
+                quoted(words)
+            )),
+        },
+        Notice::Retrying { cause, after } if after.is_zero() => {
+            tracing::info!(%name, cause, "a new session at once");
+            ui.say(&format!("{name}: starting a new session ({})", escape(cause)));
+        }
+        Notice::Retrying { cause, after } => ui.say(&format!(
+            "{name}: no session ({}); trying again in {} s",
+            escape(cause),
+            after.as_secs().max(1)
+        )),
+        Notice::NeedsPerson(why) => ui.warn(&format!(
+            "{name}: a new session needs you: {}; the next connection asks again",
+            escape(why)
+        )),
+        Notice::GaveUpWaiting => ui.warn(&format!(
+            "{name}: a connection waited too long for a session and was closed"
+        )),
+        Notice::CustomerMessage(words) => ui.say(&escape_lines(words.trim_end())),
+        Notice::NotEnded(session, why) => {
+            ui.warn(&format!("session {session} could not be ended: {}", escape(why)));
+            ui.hint(&format!("end it with `ssmx sessions end {session}`"));
+        }
+    }
+}
+
+fn after(away: Duration) -> String {
+    match away.as_secs() {
+        0 => "at once".to_owned(),
+        seconds => format!("after {seconds} s"),
+    }
+}
+
+fn quoted(words: &str) -> String {
+    match words.trim() {
+        "" => String::new(),
+        words => format!(" ({})", escape(words)),
+    }
+}

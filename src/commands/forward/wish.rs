@@ -1,0 +1,220 @@
+//! Which forwards the words mean: presets, groups, and targets with specs.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::commands::error::CommandError;
+use crate::config::Config;
+use crate::config::schema::Preset;
+use crate::config::values;
+use crate::ids::{Bind, ForwardSpec, Local, Region, Remote};
+use crate::resolve::nearest::nearest;
+
+/// One forward, as it was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wish {
+    /// The preset's name, else the target's with the remote end.
+    pub name: String,
+    /// The preset that it comes from.
+    pub preset: Option<String>,
+    /// Targets, of which the first that is online is taken; as they would be typed.
+    pub targets: Vec<String>,
+    /// The region that the preset wants where its target names none.
+    pub region: Option<Region>,
+    /// From where to where.
+    pub spec: ForwardSpec,
+    /// The rest.
+    pub settings: Settings,
+}
+
+/// What presets and options say beside from where to where. `None`: the next one that has a word in it decides.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// Whether the session starts with the first connection.
+    pub lazy: Option<bool>,
+    /// After so long unused the session ends.
+    pub idle_timeout: Option<Duration>,
+    /// After so long a fresh session takes new connections.
+    pub max_age: Option<Duration>,
+    /// Over how many sessions connections may be spread.
+    pub sessions: Option<u16>,
+    /// The session document.
+    pub document: Option<String>,
+}
+
+impl Settings {
+    /// These, and where they say nothing, those.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            lazy: self.lazy.or(other.lazy),
+            idle_timeout: self.idle_timeout.or(other.idle_timeout),
+            max_age: self.max_age.or(other.max_age),
+            sessions: self.sessions.or(other.sessions),
+            document: self.document.or(other.document),
+        }
+    }
+}
+
+/// Reads the words: each is a preset or a group (`preset/NAME` says so outright), or a target that the specs after
+/// it belong to. What is asked for twice is done once.
+///
+/// # Errors
+/// When a word means nothing here, or a spec is malformed.
+pub fn read(words: &[String], config: &Config, home: Option<PathBuf>) -> Result<Vec<Wish>, CommandError> {
+    let mut wishes: Vec<Wish> = Vec::new();
+    let mut words = words.iter().peekable();
+    while let Some(word) = words.next() {
+        if let Some(name) = word.strip_prefix("preset/") {
+            wishes.push(preset(name, config, home.as_ref())?);
+        } else if let Some(names) = config.groups.get(word.as_str()) {
+            for name in names {
+                wishes.push(preset(name, config, home.as_ref())?);
+            }
+        } else if config.presets.contains_key(word.as_str())
+            && words.peek().is_none_or(|next| !ForwardSpec::is_meant(next))
+        {
+            wishes.push(preset(word, config, home.as_ref())?);
+        } else {
+            let before = wishes.len();
+            while let Some(spec) = words.next_if(|next| ForwardSpec::is_meant(next)) {
+                let spec: ForwardSpec = spec
+                    .parse()
+                    .map_err(|error: crate::ids::InvalidSpec| CommandError::usage(error.to_string()))?;
+                wishes.push(ad_hoc(word, spec));
+            }
+            if wishes.len() == before {
+                return Err(unknown(word, config));
+            }
+        }
+    }
+    let mut once: Vec<Wish> = Vec::new();
+    for wish in wishes {
+        if !once.contains(&wish) {
+            once.push(wish);
+        }
+    }
+    Ok(once)
+}
+
+fn ad_hoc(target: &str, spec: ForwardSpec) -> Wish {
+    let bare = target.strip_prefix("target/").unwrap_or(target);
+    Wish {
+        name: match &spec.remote.host {
+            Some(_) => spec.remote.to_string(),
+            None => format!("{bare}:{}", spec.remote.port),
+        },
+        preset: None,
+        targets: vec![target.to_owned()],
+        region: None,
+        spec,
+        settings: Settings::default(),
+    }
+}
+
+/// A word that is no preset and has no spec behind it.
+fn unknown(word: &str, config: &Config) -> CommandError {
+    if ForwardSpec::is_meant(word) {
+        return CommandError::usage(format!("`{word}` is a forward without a target before it"))
+            .hint(format!("say through which node: `ssmx forward TARGET {word}`"));
+    }
+    let names = config.presets.keys().chain(config.groups.keys());
+    let near = nearest(word, names.cloned());
+    let failure = CommandError::usage(format!("there is no preset or group `{word}`"));
+    let failure = match near.as_slice() {
+        [] => failure,
+        near => failure.hint(format!("did you mean `{}`?", near.join("` or `"))),
+    };
+    failure.hint(format!(
+        "to forward a port of a target, name the port too: `ssmx forward {word} LOCAL:REMOTE`"
+    ))
+}
+
+fn preset(name: &str, config: &Config, home: Option<&PathBuf>) -> Result<Wish, CommandError> {
+    let Some(preset) = config.presets.get(name) else {
+        return Err(unknown(name, config));
+    };
+    let incomplete = |lacks: &str| {
+        CommandError::usage(format!("the preset `{name}` names no {lacks}"))
+            .hint(format!("add it to `[presets.{name}]` in the config"))
+    };
+    let targets = match &preset.target {
+        None => return Err(incomplete("target")),
+        Some(targets) => targets.as_slice().to_vec(),
+    };
+    let port = preset.port.ok_or_else(|| incomplete("port"))?.number();
+    let host = preset
+        .host
+        .as_ref()
+        .map(|host| host.as_str().parse())
+        .transpose()
+        .map_err(|why: String| {
+            CommandError::usage(format!("the host of preset `{name}` cannot be used: {why}"))
+        })?;
+    Ok(Wish {
+        name: name.to_owned(),
+        preset: Some(name.to_owned()),
+        targets: targets
+            .into_iter()
+            .map(|target| with_profile(target, preset.profile.as_deref(), config))
+            .collect(),
+        region: preset.region.clone(),
+        spec: ForwardSpec {
+            local: local(preset, port, config, home),
+            remote: Remote { host, port },
+        },
+        settings: Settings {
+            lazy: preset.lazy,
+            idle_timeout: preset.idle_timeout.map(|period| period.0),
+            max_age: preset.max_age.map(|period| period.0),
+            sessions: preset.sessions.map(|sessions| sessions.number()),
+            document: preset
+                .document
+                .as_ref()
+                .map(|document| document.as_str().to_owned()),
+        },
+    })
+}
+
+/// The preset's profile counts where the target names none of its own.
+fn with_profile(target: String, profile: Option<&str>, config: &Config) -> String {
+    let named = config
+        .aliases
+        .get(&target)
+        .map_or(target.as_str(), String::as_str);
+    let own = config
+        .targets
+        .get(named)
+        .is_some_and(|target| target.profile.is_some() || target.account.is_some());
+    match profile {
+        Some(profile) if !own && !target.contains('/') => format!("{profile}/{target}"),
+        _ => target,
+    }
+}
+
+fn local(preset: &Preset, port: u16, config: &Config, home: Option<&PathBuf>) -> Local {
+    let port = match &preset.local {
+        Some(values::Local::Socket(path)) => {
+            let path = &path.0;
+            let path = match (path.strip_prefix("~"), home) {
+                (Ok(below), Some(home)) => home.join(below),
+                _ => path.clone(),
+            };
+            return Local::Socket(path);
+        }
+        Some(values::Local::Port(local)) => *local,
+        None => port,
+    };
+    Local::Port {
+        bind: bind(preset.bind.unwrap_or(config.defaults.bind)),
+        port,
+    }
+}
+
+/// The config's word for where to listen, as a forward has it.
+pub fn bind(bind: values::Bind) -> Bind {
+    match bind {
+        values::Bind::Loopback => Bind::Loopback,
+        values::Bind::Address(address) => Bind::Address(address),
+    }
+}

@@ -1,0 +1,360 @@
+//! The files of detached processes: private to the user, and right after any crash.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use super::Record;
+
+/// A log that has grown beyond this begins anew with the next process of its name; the old one is kept once.
+const LONGEST_LOG: u64 = 1 << 20;
+/// Names become parts of paths, and a control socket's path is short.
+const LONGEST_NAME: usize = 48;
+
+/// Why a detached forward cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryError {
+    /// Another process bears the name.
+    #[error("a detached forward `{0}` is running already")]
+    Taken(String),
+    /// The name cannot be one.
+    #[error(
+        "`{0}` cannot name a detached forward: letters, digits, `-`, `_` and `.` can, up to {LONGEST_NAME}, `.` not first"
+    )]
+    Name(String),
+    /// A directory is another user's, or others can write to it.
+    #[error("{} is not private to this user", .0.display())]
+    NotPrivate(PathBuf),
+    /// There is no such process, living or dead.
+    #[error("there is no detached forward `{0}`")]
+    Unknown(String),
+    /// The system's word.
+    #[error("{}: {cause}", .path.display())]
+    Io {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        cause: io::Error,
+    },
+}
+
+/// Where detached processes are written down.
+#[derive(Debug, Clone)]
+pub struct Registry {
+    runtime: PathBuf,
+    logs: PathBuf,
+}
+
+/// A detached process, by what its files say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// What it is. `None` where the record was lost.
+    pub record: Option<Record>,
+    /// Its name.
+    pub name: String,
+    /// Whether it lives: its lock is held.
+    pub lives: bool,
+}
+
+/// A name, taken for as long as this lives.
+#[derive(Debug)]
+pub struct Claim {
+    files: Files,
+    /// Let go by the system, whatever becomes of us.
+    _lock: File,
+}
+
+#[derive(Debug, Clone)]
+struct Files {
+    lock: PathBuf,
+    record: PathBuf,
+    socket: PathBuf,
+}
+
+impl Registry {
+    /// With files that need not survive a restart below `runtime`, and logs below `state`.
+    pub fn new(runtime: &Path, state: &Path) -> Self {
+        Self {
+            runtime: runtime.join("forwards"),
+            logs: state.join("forwards"),
+        }
+    }
+
+    /// Takes a name, if no living process has it; what a dead one left is cleared away.
+    ///
+    /// # Errors
+    /// When it is taken, or is no name.
+    pub fn claim(&self, name: &str) -> Result<Claim, RegistryError> {
+        let files = self.files(name)?;
+        private_directory(&self.runtime)?;
+        let lock = private(OpenOptions::new().write(true).create(true).truncate(false))
+            .open(&files.lock)
+            .map_err(|cause| io_error(&files.lock, cause))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(RegistryError::Taken(name.to_owned())),
+            Err(TryLockError::Error(cause)) => return Err(io_error(&files.lock, cause)),
+        }
+        remove(&files.record)?;
+        remove(&files.socket)?;
+        Ok(Claim { files, _lock: lock })
+    }
+
+    /// All processes that are written down, by name.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub fn entries(&self) -> Result<Vec<Entry>, RegistryError> {
+        let read = match fs::read_dir(&self.runtime) {
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(cause) => return Err(io_error(&self.runtime, cause)),
+        };
+        let mut entries: Vec<Entry> = read
+            .flatten()
+            .filter_map(|file| {
+                let name = file.file_name().into_string().ok()?;
+                self.look(name.strip_suffix(".lock")?)
+            })
+            .collect();
+        entries.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(entries)
+    }
+
+    /// One of them.
+    ///
+    /// # Errors
+    /// When there is none of this name.
+    pub fn entry(&self, name: &str) -> Result<Entry, RegistryError> {
+        self.look(name)
+            .ok_or_else(|| RegistryError::Unknown(name.to_owned()))
+    }
+
+    fn look(&self, name: &str) -> Option<Entry> {
+        let files = self.files(name).ok()?;
+        let lock = File::open(&files.lock).ok()?;
+        let lives = matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock));
+        let record = fs::read(&files.record)
+            .ok()
+            .and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        // A lock file alone is what every process leaves behind that ended well.
+        (lives || record.is_some()).then(|| Entry {
+            record,
+            name: name.to_owned(),
+            lives,
+        })
+    }
+
+    /// Forgets a dead process.
+    ///
+    /// # Errors
+    /// When it lives.
+    pub fn forget(&self, name: &str) -> Result<(), RegistryError> {
+        // Whoever takes the name clears away what was there, and leaves nothing.
+        self.claim(name).map(drop)
+    }
+
+    /// Where a process of this name is asked.
+    ///
+    /// # Errors
+    /// When it is no name.
+    pub fn socket(&self, name: &str) -> Result<PathBuf, RegistryError> {
+        Ok(self.files(name)?.socket)
+    }
+
+    /// Where a process of this name writes its log.
+    ///
+    /// # Errors
+    /// When it is no name.
+    pub fn log(&self, name: &str) -> Result<PathBuf, RegistryError> {
+        self.files(name)?;
+        Ok(self.logs.join(format!("{name}.log")))
+    }
+
+    /// Opens the log to write behind what is there.
+    ///
+    /// # Errors
+    /// When it cannot be.
+    pub fn open_log(&self, name: &str) -> Result<File, RegistryError> {
+        let path = self.log(name)?;
+        private_directory(&self.logs)?;
+        if fs::metadata(&path).is_ok_and(|meta| meta.len() > LONGEST_LOG) {
+            let old = self.logs.join(format!("{name}.log.old"));
+            fs::rename(&path, &old).map_err(|cause| io_error(&path, cause))?;
+        }
+        private(OpenOptions::new().append(true).create(true))
+            .open(&path)
+            .map_err(|cause| io_error(&path, cause))
+    }
+
+    fn files(&self, name: &str) -> Result<Files, RegistryError> {
+        let sound = (1..=LONGEST_NAME).contains(&name.len())
+            && !name.starts_with(['.', '-'])
+            && name
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+        if !sound {
+            return Err(RegistryError::Name(name.to_owned()));
+        }
+        let file = |suffix: &str| self.runtime.join(format!("{name}.{suffix}"));
+        Ok(Files {
+            lock: file("lock"),
+            record: file("json"),
+            socket: file("sock"),
+        })
+    }
+}
+
+impl Claim {
+    /// Writes down what the process is.
+    ///
+    /// # Errors
+    /// When that cannot be written.
+    pub fn record(&self, record: &Record) -> Result<(), RegistryError> {
+        let path = &self.files.record;
+        let fail = |cause| io_error(path, cause);
+        let text = serde_json::to_vec_pretty(record).map_err(|error| fail(error.into()))?;
+        let mut file = private(OpenOptions::new().write(true).create(true).truncate(true))
+            .open(path)
+            .map_err(fail)?;
+        file.write_all(&text).map_err(fail)
+    }
+
+    /// Where the process is to be asked.
+    pub fn socket(&self) -> &Path {
+        &self.files.socket
+    }
+}
+
+impl Drop for Claim {
+    /// The lock's file stays: removed, it could be another's lock by then.
+    fn drop(&mut self) {
+        // What stays is seen as what it is.
+        let _ = remove(&self.files.record);
+        let _ = remove(&self.files.socket);
+    }
+}
+
+fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+    options.mode(0o600)
+}
+
+fn private_directory(path: &Path) -> Result<(), RegistryError> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|cause| io_error(path, cause))?;
+    let meta = fs::metadata(path).map_err(|cause| io_error(path, cause))?;
+    let ours = meta.uid() == rustix::process::getuid().as_raw() && meta.mode() & 0o022 == 0;
+    if ours {
+        Ok(())
+    } else {
+        Err(RegistryError::NotPrivate(path.to_owned()))
+    }
+}
+
+fn remove(path: &Path) -> Result<(), RegistryError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error(path, error)),
+        _ => Ok(()),
+    }
+}
+
+fn io_error(path: &Path, cause: io::Error) -> RegistryError {
+    RegistryError::Io {
+        path: path.to_owned(),
+        cause,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn registry() -> (tempfile::TempDir, Registry) {
+        let directory = tempfile::tempdir().unwrap();
+        let registry = Registry::new(&directory.path().join("run"), &directory.path().join("state"));
+        (directory, registry)
+    }
+
+    fn record(name: &str) -> Record {
+        Record {
+            name: name.to_owned(),
+            process: 1,
+            started: jiff::Timestamp::UNIX_EPOCH,
+            words: vec!["prod-db".to_owned()],
+        }
+    }
+
+    #[test]
+    fn a_name_is_taken_once_and_free_again_afterwards() {
+        let (_directory, registry) = registry();
+        let claim = registry.claim("prod-db").unwrap();
+        claim.record(&record("prod-db")).unwrap();
+        assert!(matches!(registry.claim("prod-db"), Err(RegistryError::Taken(_))));
+        let entry = registry.entry("prod-db").unwrap();
+        assert!(entry.lives);
+        assert_eq!(entry.record, Some(record("prod-db")));
+        drop(claim);
+        assert_eq!(registry.entries().unwrap(), []);
+        registry.claim("prod-db").unwrap();
+    }
+
+    #[test]
+    fn what_a_crash_leaves_is_seen_as_dead_and_does_not_stand_in_the_way() {
+        let (_directory, registry) = registry();
+        let claim = registry.claim("a").unwrap();
+        claim.record(&record("a")).unwrap();
+        fs::write(claim.socket(), "left behind").unwrap();
+        // As by a crash: the lock goes, the files stay.
+        let Claim { files, _lock } = &claim;
+        _lock.unlock().unwrap();
+        assert!(files.record.exists());
+        let entry = registry.entry("a").unwrap();
+        assert!(!entry.lives);
+        std::mem::forget(claim);
+        let next = registry.claim("a").unwrap();
+        assert!(!next.socket().exists());
+    }
+
+    #[test]
+    fn a_dead_one_can_be_forgotten_and_a_living_one_cannot() {
+        let (_directory, registry) = registry();
+        assert!(matches!(registry.entry("x"), Err(RegistryError::Unknown(_))));
+        let claim = registry.claim("a").unwrap();
+        assert!(matches!(registry.forget("a"), Err(RegistryError::Taken(_))));
+        claim.record(&record("a")).unwrap();
+        claim._lock.unlock().unwrap();
+        std::mem::forget(claim);
+        registry.forget("a").unwrap();
+        assert_eq!(registry.entries().unwrap(), []);
+    }
+
+    #[test]
+    fn names_stay_within_the_directory() {
+        let (_directory, registry) = registry();
+        for bad in ["", ".", "..", "a/b", "-x", "a b", "\u{e9}", &"x".repeat(49)] {
+            assert!(
+                matches!(registry.claim(bad), Err(RegistryError::Name(_))),
+                "{bad}"
+            );
+        }
+    }
+
+    #[test]
+    fn files_are_private_and_a_shared_directory_is_refused() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let (_directory, registry) = registry();
+        let claim = registry.claim("a").unwrap();
+        claim.record(&record("a")).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&registry.runtime), 0o700);
+        assert_eq!(mode(&claim.files.record), 0o600);
+        drop(registry.open_log("a").unwrap());
+        assert_eq!(mode(&registry.log("a").unwrap()), 0o600);
+        fs::set_permissions(&registry.runtime, fs::Permissions::from_mode(0o777)).unwrap();
+        assert!(matches!(registry.claim("b"), Err(RegistryError::NotPrivate(_))));
+    }
+}

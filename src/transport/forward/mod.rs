@@ -1,0 +1,266 @@
+//! A port forward: a local end that stays up, and the sessions behind it, opened, kept and replaced as product
+//! rules want it.
+//!
+//! [`run`] owns the listener; sessions come and go behind it (`session`), what follows the end of one is decided
+//! without I/O (`policy`), and which session a connection rides on by the supervisor (`supervisor`).
+
+mod interrupt;
+mod policy;
+mod session;
+mod supervisor;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use super::TransportError;
+use crate::aws::Aws;
+use crate::aws::error::ServiceError;
+use crate::ids::{NodeId, Remote, SessionId};
+
+pub use crate::datachannel::BoxFuture;
+pub use crate::ports::{BindError, Listener};
+pub use interrupt::Interrupts;
+pub use supervisor::run;
+
+/// AWS's document for a port of the node itself.
+pub const PORT_DOCUMENT: &str = "AWS-StartPortForwardingSession";
+/// And for a port of a host that the node reaches.
+pub const HOST_DOCUMENT: &str = "AWS-StartPortForwardingSessionToRemoteHost";
+/// How long a connection waits for a session to ride on.
+pub const CONNECTION_WAITS: Duration = Duration::from_secs(30);
+
+/// One forward, wished.
+#[derive(Debug, Clone)]
+pub struct ForwardPlan {
+    /// Where connections go.
+    pub remote: Remote,
+    /// The session document; `None` for AWS's own.
+    pub document: Option<String>,
+    /// When its first session starts.
+    pub start: Start,
+    /// After so long without a connection the sessions are ended, until the next connection.
+    pub idle_timeout: Option<Duration>,
+    /// After so long a fresh session is opened for new connections.
+    pub max_age: Option<Duration>,
+    /// Over how many sessions connections may be spread; at least one.
+    pub sessions: usize,
+    /// The largest payload of one message, bytes.
+    pub payload_limit: Option<usize>,
+    /// The most bytes sent in a second.
+    pub rate_limit: Option<usize>,
+}
+
+/// When a forward's first session starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// At once.
+    Now,
+    /// With the first connection.
+    WithFirstConnection,
+}
+
+/// Where a session is started.
+#[derive(Clone)]
+pub struct Route {
+    /// The scope.
+    pub aws: Arc<Aws>,
+    /// The node.
+    pub target: NodeId,
+    /// The node as people know it, such as `prod-bastion (i-…)`. Untrusted.
+    pub label: String,
+    /// Sent with StartSession.
+    pub reason: Option<String>,
+    /// Hosts that a stream URL may name beside AWS's own.
+    pub stream_endpoints: Vec<String>,
+}
+
+/// Whether what was found before will do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Freshness {
+    /// It will.
+    Remembered,
+    /// Look anew: the instance may have been replaced.
+    Fresh,
+}
+
+/// Why there is no route.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{message}")]
+pub struct RouteError {
+    /// Why, in words; untrusted text may be among them.
+    pub message: String,
+    /// What can be done.
+    pub remedy: Remedy,
+}
+
+/// What can be done about a missing route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remedy {
+    /// Try again later: a network, a node that starts.
+    Time,
+    /// A person has to confirm, log in, or enter a code.
+    Person,
+    /// Nothing.
+    None,
+}
+
+/// Finds the way to a forward's target, each time that a session is to be started.
+pub trait Routes: Send + Sync {
+    /// The way.
+    fn route(&self, freshness: Freshness) -> BoxFuture<'_, Result<Route, RouteError>>;
+}
+
+/// What happens to a forward. The caller words it.
+#[derive(Debug, Clone)]
+pub enum Notice {
+    /// A session is being started.
+    Starting,
+    /// Connections are carried.
+    Up {
+        /// The session.
+        session: SessionId,
+        /// Through which node; untrusted.
+        via: String,
+        /// How many sessions carry the forward now.
+        sessions: usize,
+    },
+    /// A session has ended or been given up; so many are left.
+    Down {
+        /// The session.
+        session: SessionId,
+        /// How many are left.
+        sessions: usize,
+    },
+    /// The data channel was cut; a new one is being made.
+    Reconnecting(String),
+    /// That takes long, and this is why.
+    StillAway(String),
+    /// The session goes on after that time.
+    Back(Duration),
+    /// The agent has not been heard for some seconds.
+    Waiting,
+    /// The remote port refused a connection.
+    Unreachable,
+    /// No session is open; the next connection opens one.
+    Dormant(Dormancy),
+    /// No session could be opened; it is tried again after that time.
+    Retrying {
+        /// Why it could not.
+        cause: String,
+        /// When it is tried again.
+        after: Duration,
+    },
+    /// A person is needed before a session can be opened; the next connection asks again.
+    NeedsPerson(String),
+    /// A connection waited too long for a session and was closed.
+    GaveUpWaiting,
+    /// The agent's own word. Untrusted.
+    CustomerMessage(String),
+    /// A session could not be ended.
+    NotEnded(SessionId, String),
+}
+
+/// Why no session is open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Dormancy {
+    /// None was wanted yet.
+    Lazy,
+    /// Nobody used it for the forward's own idle timeout.
+    Unused,
+    /// AWS's idle or maximum time was over. Its words, untrusted.
+    TimedOut(String),
+    /// The agent gave up. Its words, untrusted.
+    Agent(String),
+}
+
+/// Who hears of it.
+pub trait Notices: Send + Sync {
+    /// Takes one. It may not wait.
+    fn notice(&self, notice: Notice);
+}
+
+/// What is asked of all forwards of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stop {
+    /// Nothing: go on.
+    GoOn,
+    /// Take no more connections, let those that there are finish within a moment, end the sessions.
+    Drain,
+    /// End the sessions.
+    Now,
+}
+
+/// Why a forward ended by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum ForwardError {
+    /// No way to the target.
+    #[error(transparent)]
+    Route(#[from] RouteError),
+    /// AWS does not start the session.
+    #[error(transparent)]
+    Start(ServiceError),
+    /// Somebody else ended the session.
+    #[error("the session was terminated{}", words(.0))]
+    Terminated(String),
+    /// The session failed in a way that trying again does not help.
+    #[error(transparent)]
+    Transport(TransportError),
+}
+
+fn words(text: &str) -> String {
+    let text = text.trim();
+    if text.is_empty() {
+        String::new()
+    } else {
+        format!(": {text}")
+    }
+}
+
+/// Figures of a forward, kept while it runs.
+#[derive(Debug, Default)]
+pub struct Counters {
+    sent: AtomicU64,
+    received: AtomicU64,
+    accepted: AtomicU64,
+    open: AtomicUsize,
+}
+
+impl Counters {
+    pub(super) fn sent(&self, bytes: usize) {
+        self.sent.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn received(&self, bytes: usize) {
+        self.received.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    fn accepted(&self) {
+        self.accepted.fetch_add(1, Ordering::Relaxed);
+        self.open.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn ended(&self) {
+        self.open.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Bytes to the remote.
+    pub fn bytes_sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    /// Bytes from it.
+    pub fn bytes_received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
+    }
+
+    /// Connections taken since the start.
+    pub fn connections(&self) -> u64 {
+        self.accepted.load(Ordering::Relaxed)
+    }
+
+    /// Those that are open, or wait for a session.
+    pub fn open_connections(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+}

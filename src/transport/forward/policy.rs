@@ -1,0 +1,244 @@
+//! What follows the end of a session, and when to try again.
+
+use std::time::Duration;
+
+use super::session::Ended;
+use super::{Dormancy, ForwardError, Freshness, Remedy, RouteError};
+use crate::aws::error::ErrorKind;
+use crate::datachannel::ChannelError;
+use crate::transport::TransportError;
+use crate::transport::native::forward::CarryEnd;
+
+/// Pauses between attempts double from here up to there, without a limit of attempts.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// A session that lived for so long was no failure: what follows it starts without a pause.
+pub(super) const SETTLED: Duration = Duration::from_secs(10);
+
+/// Whether a forward has ever carried connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum History {
+    /// Not yet: a person may be waiting for its first word, and sees the first failure.
+    New,
+    /// It has: it stays up.
+    Proven,
+}
+
+/// What follows.
+#[derive(Debug)]
+pub(super) enum Verdict {
+    /// Nothing: the session was not needed any more.
+    Nothing,
+    /// Open another one.
+    Again { cause: String },
+    /// Open another one with the next connection.
+    Sleep(Dormancy),
+    /// A person is needed; the next connection asks again.
+    AskPerson(String),
+    /// The forward is over.
+    Over(ForwardError),
+}
+
+/// Decides. `freshness` is how the failed session's route was found: a remembered node that is not there is
+/// looked up once more, for it may have been replaced.
+pub(super) fn verdict(ended: Ended, freshness: Freshness, history: History) -> Verdict {
+    match ended {
+        Ended::NotRouted(error) => route(error, history),
+        Ended::NotStarted(error) => {
+            let cause = error.to_string();
+            match (&error.kind, history) {
+                (ErrorKind::TargetNotConnected, _) if freshness == Freshness::Remembered => {
+                    Verdict::Again { cause }
+                }
+                (ErrorKind::AccessDenied { .. } | ErrorKind::NotFound | ErrorKind::Region, _)
+                | (_, History::New) => Verdict::Over(ForwardError::Start(error)),
+                (
+                    ErrorKind::Credentials
+                    | ErrorKind::Expired
+                    | ErrorKind::LoginNeeded
+                    | ErrorKind::Cancelled,
+                    History::Proven,
+                ) => Verdict::AskPerson(cause),
+                (
+                    ErrorKind::TargetNotConnected
+                    | ErrorKind::Throttled
+                    | ErrorKind::Unreachable
+                    | ErrorKind::Other,
+                    History::Proven,
+                ) => Verdict::Again { cause },
+            }
+        }
+        Ended::Carried(CarryEnd::Closed(words)) => closed(words),
+        Ended::Carried(CarryEnd::TimedOut) => Verdict::Sleep(Dormancy::TimedOut(String::new())),
+        Ended::Carried(CarryEnd::Retired | CarryEnd::Used) | Ended::Stopped => Verdict::Nothing,
+        Ended::Failed(error) => failed(error, history),
+    }
+}
+
+fn route(error: RouteError, history: History) -> Verdict {
+    match (error.remedy, history) {
+        (Remedy::Person, History::Proven) => Verdict::AskPerson(error.message),
+        (Remedy::Time, History::Proven) => Verdict::Again { cause: error.message },
+        (Remedy::None, _) | (_, History::New) => Verdict::Over(error.into()),
+    }
+}
+
+/// channel_closed says in words what happened, if anything. A time that was over is opened again with the next
+/// connection; an agent in trouble likewise, since it may have been restarted or replaced; silence, or any other
+/// word, is somebody who ended the session on purpose.
+fn closed(words: String) -> Verdict {
+    let lower = words.to_lowercase();
+    let says = |needles: &[&str]| needles.iter().any(|needle| lower.contains(needle));
+    if says(&[
+        "timed out",
+        "timeout",
+        "time out",
+        "inactiv",
+        "idle",
+        "maximum",
+        "duration",
+    ]) {
+        Verdict::Sleep(Dormancy::TimedOut(words))
+    } else if says(&["error", "unable to", "fail"]) {
+        Verdict::Sleep(Dormancy::Agent(words))
+    } else {
+        Verdict::Over(ForwardError::Terminated(words))
+    }
+}
+
+fn failed(error: TransportError, history: History) -> Verdict {
+    let hopeless = match &error {
+        TransportError::Channel(error) => matches!(
+            error,
+            ChannelError::Address | ChannelError::NotUnderstood(_) | ChannelError::Undecipherable(_)
+        ),
+        TransportError::Mux(_) | TransportError::Ended => false,
+        // A plugin that left is started again; one that is missing or too old stays so.
+        TransportError::Plugin(error) => !matches!(
+            error,
+            crate::transport::plugin::PluginError::Failed(_) | crate::transport::plugin::PluginError::Left
+        ),
+        _ => true,
+    };
+    if hopeless || history == History::New {
+        Verdict::Over(ForwardError::Transport(error))
+    } else {
+        Verdict::Again {
+            cause: error.to_string(),
+        }
+    }
+}
+
+/// The pause before an attempt, after so many failed ones. `luck` between 0 and 1 spreads those who were cut
+/// together.
+pub(super) fn pause(failures: u32, luck: f64) -> Duration {
+    if failures == 0 {
+        return Duration::ZERO;
+    }
+    let full = SHORTEST_PAUSE
+        .saturating_mul(1 << (failures - 1).min(10))
+        .min(LONGEST_PAUSE);
+    full.mul_f64(0.5 + luck.clamp(0.0, 1.0) / 2.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aws::error::ServiceError;
+
+    fn not_started(kind: ErrorKind, freshness: Freshness, history: History) -> Verdict {
+        verdict(
+            Ended::NotStarted(ServiceError::local(kind, "why")),
+            freshness,
+            history,
+        )
+    }
+
+    fn carried(end: CarryEnd) -> Verdict {
+        verdict(Ended::Carried(end), Freshness::Fresh, History::Proven)
+    }
+
+    #[test]
+    fn words_of_a_closed_channel_decide() {
+        for timed in [
+            "Session timed out due to inactivity",
+            "Your session has been terminated for the idle timeout",
+            "maximum session duration exceeded",
+        ] {
+            assert!(
+                matches!(
+                    carried(CarryEnd::Closed(timed.to_owned())),
+                    Verdict::Sleep(Dormancy::TimedOut(_))
+                ),
+                "{timed}"
+            );
+        }
+        assert!(matches!(
+            carried(CarryEnd::Closed("----------ERROR-------\nno worker".to_owned())),
+            Verdict::Sleep(Dormancy::Agent(_))
+        ));
+        for ended in ["", "terminated by admin"] {
+            assert!(matches!(
+                carried(CarryEnd::Closed(ended.to_owned())),
+                Verdict::Over(ForwardError::Terminated(_))
+            ));
+        }
+        assert!(matches!(
+            carried(CarryEnd::TimedOut),
+            Verdict::Sleep(Dormancy::TimedOut(_))
+        ));
+        assert!(matches!(carried(CarryEnd::Retired), Verdict::Nothing));
+    }
+
+    #[test]
+    fn a_denial_ends_and_a_network_does_not() {
+        let denied = || ErrorKind::AccessDenied {
+            action: String::new(),
+        };
+        assert!(matches!(
+            not_started(denied(), Freshness::Fresh, History::Proven),
+            Verdict::Over(_)
+        ));
+        assert!(matches!(
+            not_started(ErrorKind::NotFound, Freshness::Fresh, History::Proven),
+            Verdict::Over(_)
+        ));
+        assert!(matches!(
+            not_started(ErrorKind::Unreachable, Freshness::Fresh, History::Proven),
+            Verdict::Again { .. }
+        ));
+        assert!(matches!(
+            not_started(ErrorKind::Unreachable, Freshness::Fresh, History::New),
+            Verdict::Over(_)
+        ));
+        assert!(matches!(
+            not_started(ErrorKind::Expired, Freshness::Fresh, History::Proven),
+            Verdict::AskPerson(_)
+        ));
+    }
+
+    #[test]
+    fn a_remembered_node_is_looked_up_once_more() {
+        assert!(matches!(
+            not_started(ErrorKind::TargetNotConnected, Freshness::Remembered, History::New),
+            Verdict::Again { .. }
+        ));
+        assert!(matches!(
+            not_started(ErrorKind::TargetNotConnected, Freshness::Fresh, History::New),
+            Verdict::Over(_)
+        ));
+        assert!(matches!(
+            not_started(ErrorKind::TargetNotConnected, Freshness::Fresh, History::Proven),
+            Verdict::Again { .. }
+        ));
+    }
+
+    #[test]
+    fn pauses_grow_to_half_a_minute_and_no_further() {
+        assert_eq!(pause(0, 1.0), Duration::ZERO);
+        assert_eq!(pause(1, 1.0), Duration::from_millis(500));
+        assert_eq!(pause(3, 1.0), Duration::from_secs(2));
+        assert_eq!(pause(u32::MAX, 1.0), LONGEST_PAUSE);
+        assert_eq!(pause(u32::MAX, 0.0), LONGEST_PAUSE / 2);
+    }
+}

@@ -1,0 +1,505 @@
+//! Keeps a forward up: takes connections, gives each a session to ride on, and sees to it that there is one.
+
+use std::collections::VecDeque;
+use std::future::pending;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::sleep_until;
+use uuid::Uuid;
+
+use super::policy::{History, SETTLED, Verdict, pause, verdict};
+use super::session::{self, Ended, Shared, Told};
+use super::{
+    CONNECTION_WAITS, Counters, Dormancy, ForwardError, ForwardPlan, Freshness, Notice, Notices, Routes,
+    Start, Stop,
+};
+use crate::ids::SessionId;
+use crate::ports::{Connection, Listener};
+use crate::transport::native::forward::Report;
+
+/// How long connections may go on after the forward was told to end.
+const DRAIN: Duration = Duration::from_secs(3);
+/// A pool's session that nobody rides on is ended after so long; the last one is not.
+const SPARE: Duration = Duration::from_secs(60);
+/// How often the clocks are compared during a pause.
+const CLOCK_CHECK: Duration = Duration::from_secs(2);
+/// The wall clock ran ahead so far: the machine slept.
+const SLEPT: Duration = Duration::from_secs(20);
+
+/// Runs a forward until it is told to stop, or ends by itself.
+///
+/// # Errors
+/// Why it ended by itself: no way to the target at the start, a denial, a session that somebody else ended.
+pub async fn run(
+    listener: Listener,
+    plan: ForwardPlan,
+    routes: Arc<dyn Routes>,
+    notices: Arc<dyn Notices>,
+    counters: Arc<Counters>,
+    stop: watch::Receiver<Stop>,
+) -> Result<(), ForwardError> {
+    let (tell, told) = mpsc::unbounded_channel();
+    let (stop_sessions, _) = watch::channel(Stop::GoOn);
+    let supervisor = Supervisor {
+        shared: Arc::new(Shared {
+            plan,
+            routes,
+            notices,
+            counters,
+            learnt: Arc::default(),
+        }),
+        slots: Vec::new(),
+        queue: VecDeque::new(),
+        tasks: JoinSet::new(),
+        tell,
+        told,
+        stop_sessions,
+        history: History::New,
+        freshness: Freshness::Remembered,
+        failures: 0,
+        attempt_at: None,
+        last_used: Instant::now(),
+        numbers: 0,
+    };
+    supervisor.run(listener, stop).await
+}
+
+/// A session, from the moment that it was wished.
+struct Slot {
+    number: u64,
+    /// Where its connections go; dropped, it takes no more and ends with its last one.
+    connections: Option<mpsc::UnboundedSender<Connection>>,
+    session: Option<(SessionId, String)>,
+    /// Since when it carries connections.
+    ready: Option<Instant>,
+    riding: usize,
+    /// Whether its data channel is being made anew: who comes then waits.
+    away: bool,
+    /// Since when nobody rides on it.
+    unused: Instant,
+    freshness: Freshness,
+}
+
+impl Slot {
+    fn takes_connections(&self) -> bool {
+        self.connections.is_some() && self.ready.is_some() && !self.away
+    }
+
+    fn is_spare(&self, now: Instant) -> bool {
+        self.takes_connections() && self.riding == 0 && self.unused + SPARE <= now
+    }
+}
+
+struct Supervisor {
+    shared: Arc<Shared>,
+    slots: Vec<Slot>,
+    /// Connections without a session, and how long they wait.
+    queue: VecDeque<(Connection, Instant)>,
+    tasks: JoinSet<(u64, Ended, Vec<Connection>)>,
+    tell: mpsc::UnboundedSender<(u64, Told)>,
+    told: mpsc::UnboundedReceiver<(u64, Told)>,
+    stop_sessions: watch::Sender<Stop>,
+    history: History,
+    freshness: Freshness,
+    failures: u32,
+    /// When another session is to be tried.
+    attempt_at: Option<Instant>,
+    last_used: Instant,
+    numbers: u64,
+}
+
+impl Supervisor {
+    async fn run(mut self, listener: Listener, mut stop: watch::Receiver<Stop>) -> Result<(), ForwardError> {
+        match self.shared.plan.start {
+            Start::Now => self.open(),
+            Start::WithFirstConnection => self.notice(Notice::Dormant(Dormancy::Lazy)),
+        }
+        let mut clocks = (Instant::now(), SystemTime::now());
+        let result = loop {
+            self.place();
+            let now = Instant::now();
+            let wake = self.wake(now);
+            tokio::select! {
+                connection = listener.accept() => {
+                    self.shared.counters.accepted();
+                    self.last_used = now;
+                    self.queue.push_back((connection, Instant::now() + CONNECTION_WAITS));
+                }
+                Some((number, told)) = self.told.recv() => self.hear(number, told),
+                Some(ended) = self.tasks.join_next() => match ended {
+                    Ok((number, ended, unserved)) => {
+                        if let Err(error) = self.ended(number, ended, unserved) {
+                            break Err(error);
+                        }
+                    }
+                    // A bug in a session takes the forward with it, in the open.
+                    Err(error) => match error.try_into_panic() {
+                        Ok(panic) => std::panic::resume_unwind(panic),
+                        Err(_) => continue,
+                    },
+                },
+                () = end(&mut stop) => break Ok(()),
+                () = sleep_until(wake.into()) => {}
+            }
+            if slept(&mut clocks) && self.attempt_at.is_some() {
+                self.attempt_at = Some(Instant::now());
+            }
+            self.see_to_it(Instant::now());
+        };
+        drop(listener);
+        self.leave(stop).await;
+        result
+    }
+
+    /// Ends everything: connections have a moment unless that too is refused.
+    async fn leave(mut self, mut stop: watch::Receiver<Stop>) {
+        self.refuse_queue();
+        for slot in &mut self.slots {
+            slot.connections = None;
+        }
+        let drained_at = Instant::now() + DRAIN;
+        let mut asked = *stop.borrow();
+        loop {
+            if asked == Stop::Now {
+                self.stop_sessions.send_replace(Stop::Now);
+            }
+            tokio::select! {
+                ended = self.tasks.join_next() => {
+                    let Some(ended) = ended else { return };
+                    if let Ok((number, _, unserved)) = ended {
+                        unserved.into_iter().for_each(Connection::reset);
+                        self.slots.retain(|slot| slot.number != number);
+                    }
+                }
+                Some((number, told)) = self.told.recv() => self.hear(number, told),
+                () = now(&mut stop), if asked != Stop::Now => asked = Stop::Now,
+                () = sleep_until(drained_at.into()), if asked != Stop::Now => asked = Stop::Now,
+            }
+        }
+    }
+
+    fn notice(&self, notice: Notice) {
+        self.shared.notices.notice(notice);
+    }
+
+    /// Wishes another session.
+    fn open(&mut self) {
+        self.attempt_at = None;
+        self.numbers += 1;
+        let number = self.numbers;
+        let (connections, next) = mpsc::unbounded_channel();
+        self.slots.push(Slot {
+            number,
+            connections: Some(connections),
+            session: None,
+            ready: None,
+            riding: 0,
+            away: false,
+            unused: Instant::now(),
+            freshness: self.freshness,
+        });
+        self.notice(Notice::Starting);
+        let (shared, tell) = (Arc::clone(&self.shared), self.tell.clone());
+        let (freshness, stop) = (self.freshness, self.stop_sessions.subscribe());
+        self.tasks.spawn(async move {
+            let tell = move |told| {
+                // A supervisor that has gone does not mind.
+                let _ = tell.send((number, told));
+            };
+            let (ended, unserved) = session::run(&shared, freshness, next, stop, tell).await;
+            (number, ended, unserved)
+        });
+    }
+
+    /// Gives the connections that wait a session each: one that nobody rides on, else one that is opened for it,
+    /// else, when no more sessions may be opened, the least ridden one.
+    fn place(&mut self) {
+        while !self.queue.is_empty() {
+            if self.ride(|slot| slot.riding == 0) {
+                continue;
+            }
+            while self.opening() < self.queue.len()
+                && self.live() < self.shared.plan.sessions
+                && self.attempt_at.is_none()
+            {
+                self.open();
+            }
+            if self.queue.len() <= self.opening() || !self.ride(|_| true) {
+                return;
+            }
+        }
+    }
+
+    /// Lets the first connection that waits ride on the least ridden of the sessions that will do.
+    fn ride(&mut self, will_do: impl Fn(&Slot) -> bool) -> bool {
+        let best = self
+            .slots
+            .iter_mut()
+            .filter(|slot| slot.takes_connections() && will_do(slot))
+            .min_by_key(|slot| slot.riding);
+        let Some(slot) = best else {
+            return false;
+        };
+        let (Some(connections), Some((connection, deadline))) = (&slot.connections, self.queue.pop_front())
+        else {
+            return false;
+        };
+        match connections.send(connection) {
+            Ok(()) => {
+                slot.riding += 1;
+                true
+            }
+            Err(mpsc::error::SendError(connection)) => {
+                // It is about to say that it has ended.
+                slot.connections = None;
+                self.queue.push_front((connection, deadline));
+                false
+            }
+        }
+    }
+
+    fn live(&self) -> usize {
+        self.slots
+            .iter()
+            .filter(|slot| slot.connections.is_some())
+            .count()
+    }
+
+    fn opening(&self) -> usize {
+        let opening = |slot: &&Slot| slot.connections.is_some() && slot.ready.is_none();
+        self.slots.iter().filter(opening).count()
+    }
+
+    fn carrying(&self) -> usize {
+        self.slots.iter().filter(|slot| slot.ready.is_some()).count()
+    }
+
+    fn hear(&mut self, number: u64, told: Told) {
+        let now = Instant::now();
+        let Some(slot) = self.slots.iter_mut().find(|slot| slot.number == number) else {
+            return;
+        };
+        match told {
+            Told::Started { session, via } => slot.session = Some((session, via)),
+            Told::Report(Report::Ready) => {
+                slot.ready = Some(now);
+                slot.unused = now;
+                self.last_used = now;
+                self.history = History::Proven;
+                self.freshness = Freshness::Remembered;
+                if let Some((session, via)) = slot.session.clone() {
+                    let sessions = self.carrying();
+                    self.notice(Notice::Up {
+                        session,
+                        via,
+                        sessions,
+                    });
+                }
+            }
+            Told::Report(Report::Ended) => {
+                slot.riding = slot.riding.saturating_sub(1);
+                slot.unused = now;
+                self.last_used = now;
+                self.shared.counters.ended();
+            }
+            Told::Report(Report::Reconnecting(cause)) => {
+                slot.away = true;
+                self.notice(Notice::Reconnecting(cause));
+            }
+            Told::Report(Report::Back(after)) => {
+                slot.away = false;
+                self.notice(Notice::Back(after));
+            }
+            Told::Report(Report::StillAway(cause)) => self.notice(Notice::StillAway(cause)),
+            Told::Report(Report::Unreachable) => self.notice(Notice::Unreachable),
+            Told::Report(Report::Waiting) => self.notice(Notice::Waiting),
+            Told::Report(Report::CustomerMessage(words)) => self.notice(Notice::CustomerMessage(words)),
+        }
+    }
+
+    /// A session has ended: what follows?
+    fn ended(&mut self, number: u64, ended: Ended, unserved: Vec<Connection>) -> Result<(), ForwardError> {
+        let now = Instant::now();
+        let Some(at) = self.slots.iter().position(|slot| slot.number == number) else {
+            return Ok(());
+        };
+        let slot = self.slots.remove(at);
+        // Those that it carried are closed; those that it did not come to carry go on waiting.
+        for _ in unserved.len()..slot.riding {
+            self.shared.counters.ended();
+        }
+        for connection in unserved.into_iter().rev() {
+            self.queue.push_front((connection, now + CONNECTION_WAITS));
+        }
+        if let Some((session, _)) = &slot.session {
+            let sessions = self.carrying();
+            self.notice(Notice::Down {
+                session: session.clone(),
+                sessions,
+            });
+        }
+        let settled = slot
+            .ready
+            .is_some_and(|since| now.saturating_duration_since(since) >= SETTLED);
+        self.failures = if settled {
+            0
+        } else {
+            self.failures.saturating_add(1)
+        };
+        match verdict(ended, slot.freshness, self.history) {
+            Verdict::Nothing => self.failures = 0,
+            Verdict::Again { cause } => {
+                // The first try after a failed look-up, or after a session that had lived, is at once.
+                let at_once = settled || slot.freshness == Freshness::Remembered;
+                let failures = if at_once { 0 } else { self.failures };
+                self.freshness = Freshness::Fresh;
+                let after = pause(failures, luck());
+                self.attempt_at = Some(now + after);
+                self.notice(Notice::Retrying { cause, after });
+            }
+            Verdict::Sleep(why) => {
+                if !self.queue.is_empty() {
+                    self.attempt_at = Some(now + pause(self.failures, luck()));
+                }
+                if self.live() == 0 {
+                    self.notice(Notice::Dormant(why));
+                }
+            }
+            Verdict::AskPerson(why) => {
+                self.refuse_queue();
+                self.notice(Notice::NeedsPerson(why));
+            }
+            // The others of a pool carry on, and no more are tried for a while.
+            Verdict::Over(ForwardError::Start(error)) if self.carrying() > 0 => {
+                let after = pause(u32::MAX, luck());
+                self.attempt_at = Some(now + after);
+                self.notice(Notice::Retrying {
+                    cause: error.to_string(),
+                    after,
+                });
+            }
+            Verdict::Over(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    fn refuse_queue(&mut self) {
+        for (connection, _) in self.queue.drain(..) {
+            connection.reset();
+            self.shared.counters.ended();
+        }
+    }
+
+    /// What the time brings.
+    fn see_to_it(&mut self, now: Instant) {
+        if self.attempt_at.is_some_and(|at| at <= now) {
+            self.attempt_at = None;
+            let wanted = !self.queue.is_empty() || self.shared.plan.start == Start::Now;
+            if wanted && self.live() == 0 {
+                self.open();
+            }
+        }
+        while self.queue.front().is_some_and(|(_, deadline)| *deadline <= now) {
+            if let Some((connection, _)) = self.queue.pop_front() {
+                connection.reset();
+                self.shared.counters.ended();
+                self.notice(Notice::GaveUpWaiting);
+            }
+        }
+        if self.idle_at().is_some_and(|at| at <= now) {
+            for slot in &mut self.slots {
+                slot.connections = None;
+            }
+            self.attempt_at = None;
+            self.notice(Notice::Dormant(Dormancy::Unused));
+        }
+        if self.live() > 1
+            && let Some(spare) = self.slots.iter_mut().find(|slot| slot.is_spare(now))
+        {
+            spare.connections = None;
+        }
+        if let Some(max_age) = self.shared.plan.max_age {
+            self.renew(now, max_age);
+        }
+    }
+
+    /// Replaces sessions that are too old. The new one is there before the old one takes no more.
+    fn renew(&mut self, now: Instant, max_age: Duration) {
+        let aged = |slot: &Slot| slot.ready.is_some_and(|since| since + max_age <= now);
+        let old = self
+            .slots
+            .iter()
+            .any(|slot| slot.connections.is_some() && aged(slot));
+        if !old {
+            return;
+        }
+        let fresh = |slot: &&Slot| slot.connections.is_some() && !aged(slot);
+        if self.slots.iter().filter(fresh).any(Slot::takes_connections) {
+            for slot in self.slots.iter_mut().filter(|slot| aged(slot)) {
+                slot.connections = None;
+            }
+        } else if !self.slots.iter().any(|slot| fresh(&slot)) && self.attempt_at.is_none() {
+            self.open();
+        }
+    }
+
+    /// When the forward will have been unused for too long.
+    fn idle_at(&self) -> Option<Instant> {
+        let timeout = self.shared.plan.idle_timeout?;
+        let unused = self.queue.is_empty() && self.slots.iter().all(|slot| slot.riding == 0);
+        (unused && self.live() > 0).then(|| self.last_used + timeout)
+    }
+
+    /// When the time will bring something.
+    fn wake(&self, now: Instant) -> Instant {
+        let live = self.slots.iter().filter(|slot| slot.connections.is_some());
+        let ages = live.clone().filter_map(|slot| {
+            let at = slot.ready? + self.shared.plan.max_age?;
+            // Where its successor is being opened, that will say so.
+            (at > now).then_some(at)
+        });
+        let several = self.live() > 1;
+        let spares = live.filter_map(|slot| (several && slot.riding == 0).then_some(slot.unused + SPARE));
+        let attempt = self.attempt_at.map(|at| at.min(now + CLOCK_CHECK));
+        let deadline = self.queue.front().map(|(_, deadline)| *deadline);
+        [attempt, deadline, self.idle_at()]
+            .into_iter()
+            .flatten()
+            .chain(ages)
+            .chain(spares)
+            .min()
+            .unwrap_or(now + Duration::from_secs(3600))
+    }
+}
+
+/// Waits until the forward is to end.
+async fn end(stop: &mut watch::Receiver<Stop>) {
+    if stop.wait_for(|stop| *stop > Stop::GoOn).await.is_err() {
+        // Nobody is left who could say so.
+        pending::<()>().await;
+    }
+}
+
+/// Waits until it is to end at once.
+async fn now(stop: &mut watch::Receiver<Stop>) {
+    if stop.wait_for(|stop| *stop == Stop::Now).await.is_err() {
+        pending::<()>().await;
+    }
+}
+
+/// Between 0 and 1.
+fn luck() -> f64 {
+    f64::from(Uuid::new_v4().as_fields().0) / f64::from(u32::MAX)
+}
+
+/// Whether the wall clock ran ahead of the monotonic one, which stands still while the machine sleeps.
+fn slept(clocks: &mut (Instant, SystemTime)) -> bool {
+    let (monotonic, wall) = (Instant::now(), SystemTime::now());
+    let ran = monotonic.saturating_duration_since(clocks.0);
+    let passed = wall.duration_since(clocks.1).unwrap_or_default();
+    *clocks = (monotonic, wall);
+    passed > ran + SLEPT
+}

@@ -1,0 +1,192 @@
+//! One connection at a time, without frames: what agents before 3.0.197 know. The others wait their turn.
+
+use std::collections::VecDeque;
+use std::pin::pin;
+use std::time::Instant;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use tokio::time::sleep_until;
+
+use super::link::{self, FromLink, ToLink};
+use super::pace::Pace;
+use super::{CarryEnd, Connections, Report, heard};
+use crate::datachannel::{Event, Events, Flag, Writer};
+use crate::ports::Connection;
+use crate::transport::TransportError;
+
+/// Received bytes that the program has not taken yet; beyond it the session waits.
+const BUDGET: usize = 4 << 20;
+
+/// Whether the session takes another connection after one has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Turns {
+    /// The agent dials again when it is told that the connection has gone.
+    Many,
+    /// The agent dialled when the session began, and the session ends with it.
+    One,
+}
+
+/// Carries connections until the session or their supply ends.
+pub(super) async fn carry(
+    events: &mut Events,
+    writer: &Writer,
+    turns: Turns,
+    connections: &mut Connections,
+    report: &(dyn Fn(Report) + Send + Sync),
+) -> Result<CarryEnd, TransportError> {
+    let mut session = Session {
+        events,
+        writer,
+        connections,
+        waiting: VecDeque::new(),
+        supplied: true,
+        greeting: VecDeque::new(),
+        report,
+    };
+    loop {
+        let connection = match session.next_connection(turns).await? {
+            Next::Connection(connection) => connection,
+            Next::End(end) => return Ok(end),
+        };
+        let end = session.carry_one(connection).await?;
+        report(Report::Ended);
+        if let Some(end) = end {
+            return Ok(end);
+        }
+        if turns == Turns::One {
+            return Ok(CarryEnd::Used);
+        }
+        if let Some(end) = session.disconnect().await? {
+            return Ok(end);
+        }
+    }
+}
+
+struct Session<'a> {
+    events: &'a mut Events,
+    writer: &'a Writer,
+    connections: &'a mut Connections,
+    waiting: VecDeque<Connection>,
+    supplied: bool,
+    /// What a server said before the session's one connection came.
+    greeting: VecDeque<Bytes>,
+    report: &'a (dyn Fn(Report) + Send + Sync),
+}
+
+enum Next {
+    Connection(Connection),
+    End(CarryEnd),
+}
+
+impl Session<'_> {
+    async fn next_connection(&mut self, turns: Turns) -> Result<Next, TransportError> {
+        loop {
+            if let Some(connection) = self.waiting.pop_front() {
+                return Ok(Next::Connection(connection));
+            }
+            if !self.supplied {
+                return Ok(Next::End(CarryEnd::Retired));
+            }
+            let held: usize = self.greeting.iter().map(Bytes::len).sum();
+            tokio::select! {
+                connection = self.connections.next.recv() => match connection {
+                    Some(connection) => self.waiting.push_back(connection),
+                    None => self.supplied = false,
+                },
+                event = self.events.next(), if held < BUDGET => match event {
+                    Some(Event::Output(bytes)) if turns == Turns::One => self.greeting.push_back(bytes),
+                    // Of a connection that has gone.
+                    Some(Event::Output(_)) => {}
+                    other => if let Some(end) = heard(other, self.report)? {
+                        return Ok(Next::End(end));
+                    },
+                },
+            }
+        }
+    }
+
+    /// One connection, until the program is done with it. The agent does not tell when the server is.
+    async fn carry_one(&mut self, connection: Connection) -> Result<Option<CarryEnd>, TransportError> {
+        let (tell, mut told) = mpsc::unbounded_channel();
+        let link = link::start(connection, (), self.connections.silence, tell);
+        let mut unsent: VecDeque<Bytes> = VecDeque::new();
+        let mut pace = Pace::new(self.connections.rate_limit);
+        let mut untaken = 0;
+        for bytes in self.greeting.drain(..) {
+            untaken += bytes.len();
+            link.send(ToLink::Data(bytes));
+        }
+        let mut gone = false;
+        while !(gone && unsent.is_empty()) {
+            let waits = pace.wait(Instant::now());
+            tokio::select! {
+                event = self.events.next(), if untaken < BUDGET => match event {
+                    Some(Event::Output(bytes)) => if !gone {
+                        untaken += bytes.len();
+                        self.connections.counters.received(bytes.len());
+                        link.send(ToLink::Data(bytes));
+                    },
+                    other => if let Some(end) = heard(other, self.report)? {
+                        return Ok(Some(end));
+                    },
+                },
+                place = self.writer.writable(), if waits.is_none() && !unsent.is_empty() => match (place, unsent.pop_front()) {
+                    (Some(place), Some(bytes)) => {
+                        link.sent(bytes.len());
+                        self.connections.counters.sent(bytes.len());
+                        pace.spend(Instant::now(), bytes.len());
+                        place.write(bytes);
+                    }
+                    // The last events follow.
+                    _ => unsent.clear(),
+                },
+                message = told.recv(), if !gone => match message {
+                    Some(((), FromLink::Data(bytes))) => unsent.push_back(bytes),
+                    Some(((), FromLink::Taken(bytes))) => untaken = untaken.saturating_sub(bytes),
+                    // All that the agent can be told is that the connection has gone.
+                    Some(((), FromLink::Finished | FromLink::Gone)) | None => {
+                        gone = true;
+                        untaken = 0;
+                    }
+                },
+                connection = self.connections.next.recv(), if self.supplied => match connection {
+                    Some(connection) => self.waiting.push_back(connection),
+                    None => self.supplied = false,
+                },
+                () = sleep_until(waits.unwrap_or_else(Instant::now).into()), if waits.is_some() => {}
+            }
+        }
+        Ok(None)
+    }
+
+    /// Tells the agent that the connection has gone and waits until it knows: what comes before that belongs to
+    /// the old connection and must not reach the next one.
+    async fn disconnect(&mut self) -> Result<Option<CarryEnd>, TransportError> {
+        let writer = self.writer;
+        let mut told = pin!(async {
+            if let Some(place) = writer.writable().await {
+                place.flag(Flag::DisconnectToPort);
+            }
+            writer.drained().await
+        });
+        let mut asking = true;
+        loop {
+            tokio::select! {
+                alive = &mut told, if asking => {
+                    if alive {
+                        return Ok(None);
+                    }
+                    // The last events follow.
+                    asking = false;
+                }
+                event = self.events.next() => match event {
+                    Some(Event::Output(_)) => {}
+                    other => if let Some(end) = heard(other, self.report)? {
+                        return Ok(Some(end));
+                    },
+                },
+            }
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! A port session: local connections joined to the streams, or the bare bytes, of a data channel.
+
+mod basic;
+mod link;
+mod mux;
+mod pace;
+mod size;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::gateway::AwsGateway;
+use crate::aws::Aws;
+use crate::aws::session::Opening;
+use crate::datachannel::{self, Channel, Event, Options, PortMode, SessionType};
+use crate::ids::NodeId;
+use crate::ports::Connection;
+use crate::transport::forward::Counters;
+use crate::transport::{TransportError, stream_url};
+
+pub(in crate::transport) use size::Learnt;
+
+/// A program that has shut its sending side may wait for an answer. The far end knows no half-close: told of it,
+/// it would drop the answer. So it is told when the answer has been silent for this long, or the program is gone.
+pub(in crate::transport) const SILENCE: Duration = Duration::from_secs(15);
+/// How long the last bytes may take to be acknowledged, and the word that there are no more.
+const DRAIN: Duration = Duration::from_secs(2);
+const FAREWELL: Duration = Duration::from_millis(300);
+
+/// How a port's data channel is sized.
+pub(in crate::transport) fn options(payload: Option<usize>) -> Options {
+    let mut options = Options::PORT;
+    options.limits.payload = size::first(payload);
+    options
+}
+
+/// Opens a started session's data channel, if its address is one that a token may be sent to.
+pub(in crate::transport) async fn open(
+    aws: &Arc<Aws>,
+    opening: Opening,
+    target: &NodeId,
+    allowed: &[String],
+    options: Options,
+) -> Result<Channel, TransportError> {
+    stream_url::check(opening.stream_url.expose(), aws.region(), allowed)?;
+    let gateway = Arc::new(AwsGateway::new(
+        Arc::clone(aws),
+        opening.session.clone(),
+        target.to_string(),
+        allowed.to_vec(),
+    ));
+    let opening = datachannel::Opening {
+        session: opening.session,
+        url: opening.stream_url,
+        token: opening.token,
+    };
+    Ok(datachannel::open(opening, gateway, aws.dialer(), options).await?)
+}
+
+/// The supply of local connections. When it ends, the session ends with its last connection.
+pub(in crate::transport) struct Connections {
+    pub(in crate::transport) next: mpsc::UnboundedReceiver<Connection>,
+    pub(in crate::transport) counters: Arc<Counters>,
+    /// How long a program that has shut its sending side waits for a silent answer.
+    pub(in crate::transport) silence: Duration,
+    /// The person's limit of a message's size, bytes.
+    pub(in crate::transport) payload_limit: Option<usize>,
+    /// And of bytes sent in a second.
+    pub(in crate::transport) rate_limit: Option<usize>,
+    /// What the forward's sessions know of sizes.
+    pub(in crate::transport) learnt: Arc<Learnt>,
+}
+
+/// What happens meanwhile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::transport) enum Report {
+    /// Connections are carried from now on.
+    Ready,
+    /// A connection has ended.
+    Ended,
+    /// The agent could not reach the port for one.
+    Unreachable,
+    /// The agent has not been heard for some seconds.
+    Waiting,
+    /// The data channel was cut; a new one is being made.
+    Reconnecting(String),
+    /// It takes long, and this is why.
+    StillAway(String),
+    /// The session goes on after that time.
+    Back(Duration),
+    /// The agent's own word. Untrusted.
+    CustomerMessage(String),
+}
+
+/// How a session came to its end without failing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::transport) enum CarryEnd {
+    /// The service or the agent closed it, with its words (untrusted, often none).
+    Closed(String),
+    /// It ended while nobody was connected.
+    TimedOut,
+    /// No more connections come and the last one has ended. The session is still open.
+    Retired,
+    /// It served the one connection that its kind serves. The session may still be open.
+    Used,
+}
+
+/// Carries a port session's connections to its end. The caller ends it with AWS where it may still be open.
+///
+/// # Errors
+/// When the channel fails for good, or the session is of another type or speaks something else.
+pub(in crate::transport) async fn carry(
+    channel: Channel,
+    connections: &mut Connections,
+    report: &(dyn Fn(Report) + Send + Sync),
+) -> Result<CarryEnd, TransportError> {
+    let (mut events, writer) = channel.split();
+    let end = loop {
+        let (agent, properties) = match events.next().await {
+            Some(Event::Ready {
+                session_type: SessionType::Port,
+                agent_version,
+                properties,
+            }) => (agent_version, properties),
+            Some(Event::Ready { .. }) => return Err(TransportError::NotAForward),
+            other => match heard(other, report)? {
+                Some(end) => break Ok(end),
+                None => continue,
+            },
+        };
+        report(Report::Ready);
+        break match properties.mode(agent) {
+            PortMode::Mux => mux::carry(&mut events, &writer, agent, connections, report).await,
+            PortMode::Basic => {
+                let turns = basic::Turns::Many;
+                basic::carry(&mut events, &writer, turns, connections, report).await
+            }
+            PortMode::Stream => {
+                let turns = basic::Turns::One;
+                basic::carry(&mut events, &writer, turns, connections, report).await
+            }
+        };
+    };
+    if matches!(end, Ok(CarryEnd::Retired | CarryEnd::Used)) {
+        // What was sent last is to arrive, and the agent to know that this is all.
+        drop(timeout(DRAIN, writer.drained()).await);
+        writer.terminate();
+        drop(timeout(FAREWELL, writer.drained()).await);
+    }
+    end
+}
+
+/// What every kind of port session makes of an event that brings no bytes.
+fn heard(
+    event: Option<Event>,
+    report: &(dyn Fn(Report) + Send + Sync),
+) -> Result<Option<CarryEnd>, TransportError> {
+    match event {
+        Some(Event::Closed(words)) => return Ok(Some(CarryEnd::Closed(words))),
+        Some(Event::TimedOut) => return Ok(Some(CarryEnd::TimedOut)),
+        Some(Event::Failed(error)) => return Err(error.into()),
+        Some(Event::Refused(refusal)) => return Err(TransportError::Refused(refusal)),
+        Some(Event::Waiting) => report(Report::Waiting),
+        Some(Event::Reconnecting { cause }) => report(Report::Reconnecting(cause)),
+        Some(Event::StillAway { cause }) => report(Report::StillAway(cause)),
+        Some(Event::Reconnected { away }) => report(Report::Back(away)),
+        Some(Event::CustomerMessage(words)) => report(Report::CustomerMessage(words)),
+        Some(
+            Event::Ready { .. }
+            | Event::Output(_)
+            | Event::ErrorOutput(_)
+            | Event::ExitCode(_)
+            | Event::Flag(_)
+            | Event::Tried(_),
+        ) => {}
+        None => return Err(TransportError::Ended),
+    }
+    Ok(None)
+}
