@@ -33,8 +33,8 @@ use wish::{Settings, Wish};
 /// Forward local ports through nodes
 ///
 /// A forward is a preset, a group of presets, or a target and one or more of: REMOTE, LOCAL:REMOTE, HOST:REMOTE,
-/// LOCAL:HOST:REMOTE, BIND:LOCAL:HOST:REMOTE, :REMOTE (a free local port), /path.sock:[HOST:]REMOTE. It stays up:
-/// cut connections are resumed, ended sessions started anew.
+/// LOCAL:HOST:REMOTE, BIND:LOCAL:HOST:REMOTE, :REMOTE (a free local port), /path.sock:REMOTE or
+/// /path.sock:HOST:REMOTE. It stays up: cut connections are resumed, ended sessions started anew.
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct Args {
