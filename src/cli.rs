@@ -109,7 +109,10 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
     let Cli { globals, command } = cli;
     let name = command.as_ref().map_or("", Command::name);
     let ctx = Context::new(globals, name);
-    let result = preflight(&ctx).and_then(|()| dispatch(&ctx, command));
+    let result = ctx
+        .start_log()
+        .and_then(|()| preflight(&ctx))
+        .and_then(|()| dispatch(&ctx, command));
     match result {
         Ok(Exit(status)) => ExitCode::from(status),
         Err(error) => leave(ctx.ui(), &error),

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aws_smithy_async::rt::sleep::TokioSleep;
 use aws_smithy_http_client::Connector;
@@ -181,11 +181,49 @@ impl HttpConnector for ByScheme {
             connect: self.connect,
             read: self.read,
         };
-        match self.http.connector(way) {
-            Ok(connector) => connector.call(request),
-            Err(error) => HttpConnectorFuture::ready(Err(error)),
+        let connector = match self.http.connector(way) {
+            Ok(connector) => connector,
+            Err(error) => return HttpConnectorFuture::ready(Err(error)),
+        };
+        if !tracing::enabled!(tracing::Level::INFO) {
+            return connector.call(request);
         }
+        let call = call_name(&request);
+        let sent = Instant::now();
+        let answer = connector.call(request);
+        HttpConnectorFuture::new(async move {
+            let answer = answer.await;
+            let took = sent.elapsed();
+            match &answer {
+                Ok(response) => {
+                    let header = |name: &str| response.headers().get(name);
+                    let id = header("x-amzn-requestid").or_else(|| header("x-amz-request-id"));
+                    tracing::info!(call, status = response.status().as_u16(), ?took, id);
+                }
+                Err(error) => tracing::info!(call, error = chain(error), ?took),
+            }
+            answer
+        })
     }
+}
+
+/// The host and the operation, for the log: never the query or the body, which can hold secrets.
+fn call_name(request: &HttpRequest) -> String {
+    let url = request.uri().parse::<http::Uri>().ok();
+    let authority = url.as_ref().and_then(http::Uri::authority);
+    // Who writes a URL with a name and a password in it gets the host alone.
+    let host = authority.map_or("", |authority| {
+        authority.as_str().rsplit('@').next().unwrap_or_default()
+    });
+    let target = request.headers().get("x-amz-target");
+    let json = target.and_then(|target| target.rsplit('.').next());
+    let body = request.body().bytes().unwrap_or_default();
+    let query = body.strip_prefix(b"Action=").and_then(|rest| {
+        let end = rest.iter().position(|byte| !byte.is_ascii_alphanumeric());
+        std::str::from_utf8(&rest[..end.unwrap_or(rest.len())]).ok()
+    });
+    let path = url.as_ref().map_or("", http::Uri::path);
+    format!("{host} {}", json.or(query).unwrap_or(path))
 }
 
 fn is_loopback(url: &str) -> bool {
@@ -223,6 +261,42 @@ fn unreachable(message: String) -> ServiceError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_call_is_named_without_its_secrets() {
+        let request = |url: &str, target: Option<&'static str>, body: &'static str| {
+            let mut request = HttpRequest::new(body.into());
+            request.set_uri(url.to_owned()).unwrap();
+            if let Some(target) = target {
+                request.headers_mut().insert("x-amz-target", target);
+            }
+            call_name(&request)
+        };
+        assert_eq!(
+            request(
+                "https://ssm.eu-west-2.amazonaws.com/",
+                Some("AmazonSSM.StartSession"),
+                "{}"
+            ),
+            "ssm.eu-west-2.amazonaws.com StartSession"
+        );
+        assert_eq!(
+            request(
+                "https://user:word@sts.example:8443/",
+                None,
+                "Action=AssumeRole&TokenCode=123456"
+            ),
+            "sts.example:8443 AssumeRole"
+        );
+        assert_eq!(
+            request(
+                "https://signin.aws.amazon.com/federation?Session=secret",
+                None,
+                ""
+            ),
+            "signin.aws.amazon.com /federation"
+        );
+    }
 
     #[test]
     fn loopback_is_known_by_name_and_address() {

@@ -10,7 +10,7 @@ use crate::config::load::FileState;
 use crate::config::{self, Config, Flags, Loaded, Places};
 use crate::ui::output::{Headings, Output, Pager};
 use crate::ui::text::{escape, escape_lines};
-use crate::ui::{Color, Format, Ui};
+use crate::ui::{Color, Format, Ui, log};
 
 /// Options that every command takes. Long names are the AWS CLI's.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -143,6 +143,35 @@ impl Context {
         }
     }
 
+    /// Starts the log, if it was asked for: by `-v`, `--debug` or `SSMX_LOG`.
+    ///
+    /// # Errors
+    /// When `SSMX_LOG` cannot be read.
+    pub fn start_log(&self) -> Result<(), CommandError> {
+        let filter = config::env::lookup("SSMX_LOG");
+        let verbosity = if self.globals.debug {
+            2
+        } else {
+            self.globals.verbose
+        };
+        if filter.is_none() && verbosity == 0 {
+            return Ok(());
+        }
+        let aside = self.places().state.as_ref().map(|state| state.join("ssmx.log"));
+        let settings = log::Settings {
+            verbosity,
+            filter,
+            aside,
+        };
+        log::start(settings).map_err(|cause| {
+            CommandError::usage("`SSMX_LOG` is no filter of log lines")
+                .because(cause)
+                .hint(
+                    "take a level, or one for each part: `debug`, `ssmx=debug`, `ssmx::aws=trace,ssmx=info`",
+                )
+        })
+    }
+
     /// The command at work.
     pub fn command(&self) -> &'static str {
         self.command
@@ -261,6 +290,9 @@ impl Context {
                 "`{}` {reason} and is left out; `ssmx config trust` shows it",
                 escape(&file.path.display().to_string())
             ));
+        }
+        for file in &loaded.files {
+            tracing::debug!(layer = ?file.rank, file = %file.path.display(), state = ?file.state, "config");
         }
         Ok(self.loaded.get_or_init(|| loaded))
     }

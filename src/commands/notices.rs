@@ -28,7 +28,15 @@ impl Notices for Talk<'_> {
                 ui.say("interrupted; ending the session that AWS was asked for (Ctrl-C again: do not wait)");
             }
             Notice::Started(session) => tracing::info!(%session, "session started"),
-            Notice::Entering(Screen::Raw) => ui.set_screen(ui::Screen::Raw),
+            Notice::Entering(Screen::Raw) => {
+                if let Some(file) = ui::log::aside() {
+                    ui.say(&format!(
+                        "while the shell has the screen, the log goes to `{}`",
+                        escape(&file.display().to_string())
+                    ));
+                }
+                ui.set_screen(ui::Screen::Raw);
+            }
             Notice::Entering(Screen::AsItIs) => {}
             Notice::Left => ui.set_screen(ui::Screen::Cooked),
             Notice::Waiting => ui.say(&format!("still waiting for the agent on {}…", self.target)),

@@ -1,25 +1,56 @@
-//! The log: silent unless asked for, on stderr like all talk.
+//! The log: silent unless asked for, on stderr like all talk; into a file while a session has the screen.
 
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, IsTerminal as _, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use tracing::Level;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _, Registry};
 
-use super::write_talk;
+use super::{is_raw, write_talk};
 
-/// Starts the log for `-v` (1), `-vv` (2), or by a filter in tracing's own form (`SSMX_LOG`), which wins.
+/// How much was asked for, and where lines go that would spoil the screen.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// How often `-v` was given.
+    pub verbosity: u8,
+    /// A filter in tracing's own form (`SSMX_LOG`), which wins.
+    pub filter: Option<String>,
+    /// The file for lines that come while the terminal is raw; `None`: they are lost then.
+    pub aside: Option<PathBuf>,
+}
+
+/// Where lines go while the terminal is raw. Set once, with the log's start.
+static ASIDE: OnceLock<Aside> = OnceLock::new();
+
+#[derive(Debug)]
+struct Aside {
+    path: PathBuf,
+    /// Opened with the first line that goes there.
+    file: Mutex<Option<File>>,
+}
+
+/// Starts the log, if anything was asked for.
 ///
 /// # Errors
 /// With words, when the filter cannot be read.
-pub fn start(verbosity: u8, filter: Option<&str>) -> Result<(), String> {
-    let filter = match (filter, verbosity) {
+pub fn start(settings: Settings) -> Result<(), String> {
+    let filter = match (settings.filter, settings.verbosity) {
         (Some(filter), _) => EnvFilter::try_new(filter).map_err(|error| error.to_string())?,
         (None, 0) => return Ok(()),
         (None, 1) => EnvFilter::new("ssmx=info"),
         (None, _) => EnvFilter::new("warn,ssmx=trace"),
     };
+    if let Some(path) = settings.aside
+        && io::stderr().is_terminal()
+    {
+        let file = Mutex::new(None);
+        // A second start changes nothing, here as below.
+        drop(ASIDE.set(Aside { path, file }));
+    }
     // Whatever the filter asks for: libraries log requests and answers whole, tokens and keys included.
     let harmless = filter_fn(|event| event.target().starts_with("ssmx") || *event.level() <= Level::WARN);
     let lines = tracing_subscriber::fmt::layer()
@@ -27,16 +58,47 @@ pub fn start(verbosity: u8, filter: Option<&str>) -> Result<(), String> {
         .with_writer(|| Lines)
         .with_filter(harmless);
     let subscriber = Registry::default().with(filter).with(lines);
-    // A second start (tests in one process) changes nothing.
     drop(tracing::subscriber::set_global_default(subscriber));
     Ok(())
+}
+
+/// The file that has the lines while a session has the screen; `None`: no line is kept apart.
+pub fn aside() -> Option<&'static Path> {
+    ASIDE.get().map(|aside| aside.path.as_path())
+}
+
+impl Aside {
+    fn write(&self, line: &[u8]) -> io::Result<()> {
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = match file.as_mut() {
+            Some(open) => open,
+            None => file.insert(private(&self.path)?),
+        };
+        open.write_all(line)
+    }
+}
+
+/// Opens a file to append to, which nobody else can read.
+fn private(path: &Path) -> io::Result<File> {
+    if let Some(directory) = path.parent() {
+        std::fs::create_dir_all(directory)?;
+    }
+    let mut options = File::options();
+    options.append(true).create(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
 }
 
 struct Lines;
 
 impl Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        write_talk(&String::from_utf8_lossy(bytes));
+        match ASIDE.get() {
+            // A log that cannot be written is no reason to disturb a shell.
+            Some(aside) if is_raw() => drop(aside.write(bytes)),
+            _ => write_talk(&String::from_utf8_lossy(bytes)),
+        }
         Ok(bytes.len())
     }
 

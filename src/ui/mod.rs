@@ -167,11 +167,7 @@ impl Ui {
 
     /// In which state the terminal is.
     pub fn screen(&self) -> Screen {
-        if RAW.load(Ordering::Relaxed) {
-            Screen::Raw
-        } else {
-            Screen::Cooked
-        }
+        if is_raw() { Screen::Raw } else { Screen::Cooked }
     }
 
     fn talk(&self, label: Option<(&str, Style)>, line: &str) {
@@ -184,10 +180,14 @@ impl Ui {
     }
 }
 
+fn is_raw() -> bool {
+    RAW.load(Ordering::Relaxed)
+}
+
 /// Nobody is left to tell when stderr itself fails.
 fn write_talk(text: &str) {
     let mut err = io::stderr().lock();
-    if RAW.load(Ordering::Relaxed) {
+    if is_raw() {
         drop(err.write_all(format!("\r\n{}", text.replace('\n', "\r\n")).as_bytes()));
     } else {
         drop(err.write_all(text.as_bytes()));
