@@ -1,4 +1,5 @@
-//! What a team file may not do, trusted or not: loosen `confirm`, `reason` or `bind`.
+//! What a team file may not do, trusted or not: loosen `confirm`, `reason` or `bind`, or lead a pinned profile to
+//! another account.
 //!
 //! Looser is measured against what would hold without the team file.
 
@@ -16,6 +17,9 @@ const GUARDED: &[(&str, &[&str])] = &[
     ("confirm", &["never", "ask", "type-name"]),
     ("reason", &["optional", "required"]),
 ];
+
+/// The account that a profile is pinned to: a team file may pin what is not, and keep a pin, no more.
+const PIN: &str = "account";
 
 /// Takes what loosens out of a team file's `[defaults]`.
 pub(super) fn guard_defaults(layers: &mut [Layer], problems: &mut Vec<Problem>) {
@@ -58,7 +62,10 @@ pub(super) fn guard_entry(
         return;
     }
     let path = KeyPath::from([section, name]);
-    for key in ["confirm", "reason", "bind"] {
+    for key in ["confirm", "reason", "bind", PIN] {
+        if key == PIN && section != "profiles" {
+            continue;
+        }
         let replaced = layers[..index].iter().rev().find_map(|layer| {
             let entries = layer.values.get(section)?.as_dict()?;
             let value = text(entries.get(name)?.as_dict()?, key)?;
@@ -76,6 +83,7 @@ pub(super) fn guard_entry(
         };
         let floor = match &replaced {
             Some((value, _)) => Some(value.clone()),
+            None if key == PIN => None,
             None if section == "profiles" || key == "bind" => general(),
             None => None,
         };
@@ -95,10 +103,15 @@ pub(super) fn guard_entry(
 }
 
 fn refused(origin: Origin, path: &KeyPath, own: &str, floor: Option<&str>) -> Problem {
+    let verb = if path.0.last().is_some_and(|key| key == PIN) {
+        "change"
+    } else {
+        "loosen"
+    };
     let stays = floor.map_or(String::new(), |floor| format!("; \"{floor}\" stays"));
     Problem::warning(
         origin,
-        format!("`{path}` = \"{own}\" is left out: a team file may not loosen it{stays}"),
+        format!("`{path}` = \"{own}\" is left out: a team file may not {verb} it{stays}"),
     )
 }
 
@@ -107,6 +120,9 @@ fn text(values: &Dict, key: &str) -> Option<String> {
 }
 
 fn loosens(key: &str, own: &str, floor: Option<&str>) -> bool {
+    if key == PIN {
+        return floor.is_some_and(|floor| floor != own);
+    }
     if key == "bind" {
         let loopback = own.parse::<Bind>().is_ok_and(|bind| !bind.is_beyond_loopback());
         return !loopback && floor != Some(own);

@@ -387,6 +387,30 @@ fn a_hostile_team_file_does_no_harm_before_it_is_accepted() {
 }
 
 #[test]
+fn a_trusted_team_file_may_pin_but_not_lead_elsewhere() {
+    let world = World::new()
+        .system("[profiles.prod]\naccount = \"123456789012\"\n")
+        .team(
+            "[profiles.prod]\naccount = \"999999999999\"\n[profiles.dev]\naccount = \"999999999999\"\n\
+             [targets.web]\nid = \"i-0123456789abcdef0\"\naccount = \"999999999999\"\n",
+        );
+    let config = world.config();
+    let pin = |text: &str| Some(text.parse().unwrap());
+    assert_eq!(config.profiles["prod"].account, pin("123456789012"));
+    assert_eq!(config.profiles["dev"].account, pin("999999999999"));
+    assert_eq!(config.targets["web"].account, pin("999999999999"));
+    assert_eq!(
+        world.warnings(),
+        [
+            ".ssmx.toml:2:1: `profiles.prod.account` = \"999999999999\" is left out: a team file may not change it; \"123456789012\" stays",
+        ]
+    );
+    // The user's own word counts as it always does.
+    let world = world.user("[profiles.prod]\naccount = \"999999999999\"\n");
+    assert_eq!(world.config().profiles["prod"].account, pin("999999999999"));
+}
+
+#[test]
 fn a_trusted_team_file_may_not_loosen() {
     let world = World::new()
         .system(
@@ -404,7 +428,9 @@ fn a_trusted_team_file_may_not_loosen() {
     assert_eq!(config.defaults.bind, Bind::Loopback);
     assert_eq!(config.profiles["prod"].confirm, Some(Confirm::TypeName));
     assert_eq!(config.profiles["prod"].reason, Some(Reason::Required));
-    assert_eq!(config.profiles["prod"].account, None);
+    // Nor may the entry's pin be lost with the entry.
+    let pin = Some("123456789012".parse().unwrap());
+    assert_eq!(config.profiles["prod"].account, pin);
     assert_eq!(config.profiles["dev"].confirm, None);
     assert_eq!(config.profiles["free"].confirm, Some(Confirm::TypeName));
     assert_eq!(config.presets["db"].bind, Some("10.0.0.1".parse().unwrap()));
