@@ -7,7 +7,7 @@
 //! - *talking*: [`protocol`] is the data channel's logic without a socket or a clock, [`datachannel`] moves
 //!   its bytes, [`terminal`] owns keyboard and screen, [`transport`] joins them into a session.
 //!
-//! [`commands`] stands on both; [`cli`] parses the words and hands over. Imports run downwards only:
+//! [`commands`] stands on both, and writes sessions down in the [`ledger`]; [`cli`] parses the words and hands over. Imports run downwards only:
 //! `docs/architecture.md` has the table and `tests/it/house.rs` holds it.
 
 pub mod aws;
@@ -18,6 +18,7 @@ pub mod datachannel;
 pub mod detached;
 pub mod ids;
 pub mod inventory;
+pub mod ledger;
 pub mod net;
 pub mod ports;
 pub mod protocol;

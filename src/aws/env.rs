@@ -39,7 +39,7 @@ pub(crate) fn home() -> Option<PathBuf> {
 }
 
 /// The name of who is logged in to this machine.
-pub(super) fn user() -> Option<String> {
+pub fn user() -> Option<String> {
     ["USER", "LOGNAME", "USERNAME"].into_iter().find_map(lookup)
 }
 

@@ -63,6 +63,8 @@ pub struct Settings {
     pub cache: Option<PathBuf>,
     /// Where one-time codes come from.
     pub mfa: Mfa,
+    /// Who hears of sessions that are started, if anybody.
+    pub starts: Option<Arc<dyn session::Starts>>,
 }
 
 /// A profile, and how strongly it was asked for.

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use aws_sdk_ssm::types::SessionState;
+use aws_sdk_ssm::types::{SessionFilter, SessionFilterKey, SessionState};
 
 use super::Aws;
 use super::error::{ErrorKind, ServiceError};
-use crate::ids::{NodeId, SessionId};
+use crate::ids::{AccountId, NodeId, Region, SessionId};
 use crate::secret::Secret;
 
 /// What StartSession is asked for.
@@ -20,6 +20,27 @@ pub struct SessionRequest {
     pub parameters: BTreeMap<String, Vec<String>>,
     /// Why, for the audit (1 to 256 characters).
     pub reason: Option<String>,
+}
+
+/// A session that was started, for those who keep count.
+#[derive(Debug)]
+pub struct Started<'a> {
+    /// Its id.
+    pub session: &'a SessionId,
+    /// What was asked for.
+    pub request: &'a SessionRequest,
+    /// The account, where it is known.
+    pub account: Option<&'a AccountId>,
+    /// The region.
+    pub region: &'a Region,
+    /// The profile; `None` for ambient credentials.
+    pub profile: Option<&'a str>,
+}
+
+/// Who hears of every session that is started.
+pub trait Starts: Send + Sync + std::fmt::Debug {
+    /// Takes one. It may not wait for anybody.
+    fn started(&self, started: &Started<'_>);
 }
 
 /// What StartSession and ResumeSession answer with: where the data channel is, and the token that opens it.
@@ -101,12 +122,22 @@ impl Aws {
             .send()
             .await
             .map_err(|error| ServiceError::from_sdk(OPERATION, error))?;
-        opening(
+        let opening = opening(
             OPERATION,
             answer.session_id,
             answer.stream_url,
             answer.token_value,
-        )
+        )?;
+        if let Some(starts) = &self.settings.starts {
+            starts.started(&Started {
+                session: &opening.session,
+                request,
+                account: self.account.get(),
+                region: &self.region,
+                profile: self.profile(),
+            });
+        }
+        Ok(opening)
     }
 
     /// Asks for a new address and token of a session whose data channel was cut.
@@ -148,12 +179,20 @@ impl Aws {
         }
     }
 
-    /// The sessions of the scope.
+    /// The sessions of the scope, or of one node of it.
     ///
     /// # Errors
     /// What AWS refuses.
-    pub async fn sessions(&self, which: Which) -> Result<Vec<SessionRecord>, ServiceError> {
+    pub async fn sessions(
+        &self,
+        which: Which,
+        target: Option<&NodeId>,
+    ) -> Result<Vec<SessionRecord>, ServiceError> {
         const OPERATION: &str = "ssm:DescribeSessions";
+        let filter = target.and_then(|target| {
+            let filter = SessionFilter::builder().key(SessionFilterKey::TargetId);
+            filter.value(target.as_str()).build().ok()
+        });
         let state = match which {
             Which::Active => SessionState::Active,
             Which::History => SessionState::History,
@@ -167,6 +206,7 @@ impl Aws {
                 .describe_sessions()
                 .state(state.clone())
                 .max_results(200)
+                .set_filters(filter.clone().map(|filter| vec![filter]))
                 .set_next_token(token);
             let page = call
                 .send()
@@ -219,7 +259,11 @@ fn opening(
 
 /// A row without a usable id cannot be named or ended, so it is left out.
 fn record(session: aws_sdk_ssm::types::Session) -> Option<SessionRecord> {
-    let time = |at: Option<aws_smithy_types::DateTime>| jiff::Timestamp::from_second(at?.secs()).ok();
+    let time = |at: Option<aws_smithy_types::DateTime>| {
+        let at = at?;
+        let nanos = i32::try_from(at.subsec_nanos()).unwrap_or_default();
+        jiff::Timestamp::new(at.secs(), nanos).ok()
+    };
     Some(SessionRecord {
         id: session.session_id?.parse().ok()?,
         target: session.target.unwrap_or_default(),

@@ -1,13 +1,14 @@
 //! What every command stands on, each part made on first use: the words that all share, the config, AWS.
 
 use std::path::PathBuf;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use super::error::CommandError;
 use super::reach::Ways;
 use crate::aws::env;
 use crate::config::load::FileState;
 use crate::config::{self, Config, Flags, Loaded, Places};
+use crate::ledger::Ledger;
 use crate::ui::output::{Headings, Output, Pager};
 use crate::ui::text::{escape, escape_lines};
 use crate::ui::{Color, Format, Ui, log};
@@ -127,6 +128,7 @@ pub struct Context {
     places: OnceLock<Places>,
     loaded: OnceLock<Loaded>,
     ways: Ways,
+    ledger: OnceLock<Option<Arc<Ledger>>>,
 }
 
 impl Context {
@@ -140,6 +142,7 @@ impl Context {
             places: OnceLock::new(),
             loaded: OnceLock::new(),
             ways: Ways::default(),
+            ledger: OnceLock::new(),
         }
     }
 
@@ -180,6 +183,11 @@ impl Context {
     /// The ways to AWS that were taken before.
     pub(super) fn ways(&self) -> &Ways {
         &self.ways
+    }
+
+    /// The log of sessions, once it was asked for.
+    pub(super) fn ledger_cell(&self) -> &OnceLock<Option<Arc<Ledger>>> {
+        &self.ledger
     }
 
     /// The options that all commands share.

@@ -36,3 +36,4 @@ pub mod targets;
 pub mod version;
 pub mod via_aws;
 pub mod whoami;
+mod writing;

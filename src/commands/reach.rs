@@ -9,6 +9,7 @@ use tokio::sync::OnceCell;
 use super::context::Context;
 use super::error::CommandError;
 use super::sign_in;
+use crate::aws::credentials::Mfa;
 use crate::aws::profiles::Profiles;
 use crate::aws::{Aws, ProfileChoice, Settings};
 use crate::ids::Region;
@@ -57,8 +58,25 @@ impl Context {
             command: self.command().to_owned(),
             cache: self.places().cache.clone(),
             mfa: sign_in::mfa(self.ui(), self.globals().mfa_code.as_deref(), command),
+            starts: self.writing_down(),
             ..Settings::default()
         })
+    }
+
+    /// AWS by a profile in a region, where that takes no person.
+    ///
+    /// # Errors
+    /// When the profile or its credentials cannot be used, and where somebody would have to be asked.
+    pub async fn aws_unasked(
+        &self,
+        profile: ProfileChoice,
+        region: Option<Region>,
+    ) -> Result<Arc<Aws>, CommandError> {
+        let by = format!("AWS cannot be reached by profile `{}`", profile.name());
+        let mut settings = self.settings(Some(profile), region)?;
+        settings.mfa = Mfa::default();
+        let loaded = Aws::load(settings).await.map(Arc::new);
+        loaded.map_err(|error| CommandError::aws(by, &error))
     }
 
     /// AWS by a profile in a region; the same one for the same words.

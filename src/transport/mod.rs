@@ -291,7 +291,7 @@ impl Carrier {
     }
 
     async fn is_active(&self, session: &SessionId) -> Result<bool, ServiceError> {
-        let records = self.aws.sessions(Which::Active).await?;
+        let records = self.aws.sessions(Which::Active, None).await?;
         let over = |status: &str| matches!(status, "Terminated" | "Terminating" | "Failed");
         Ok(records
             .iter()

@@ -1,32 +1,12 @@
 //! `aws ssmx …` with the real AWS CLI, both major versions where they are installed.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
-/// Every AWS CLI of this machine: version 2 as the system's package, version 1 from PyPI.
-#[expect(
-    clippy::print_stderr,
-    reason = "who runs the tests is told what they leave out"
-)]
-fn clis() -> Vec<PathBuf> {
-    let python = std::env::var_os("SSMX_TESTS_PYTHON").map(PathBuf::from);
-    let mut candidates = vec![PathBuf::from("/usr/bin/aws")];
-    candidates.extend(python.map(|directory| directory.join("aws")));
-    let found: Vec<PathBuf> = candidates.into_iter().filter(|path| path.exists()).collect();
-    let wanted = if std::env::var_os("SSMX_TESTS_NEED_TOOLS").is_some() {
-        2
-    } else {
-        0
-    };
-    assert!(found.len() >= wanted, "only {found:?}");
-    if found.is_empty() {
-        eprintln!("left out: the AWS CLI is not installed");
-    }
-    found
-}
+use super::tools::clis;
 
 fn run(program: &Path, home: &TempDir, words: &[&str]) -> Output {
     let ours = Path::new(env!("CARGO_BIN_EXE_ssmx")).parent().unwrap();

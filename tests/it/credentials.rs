@@ -10,6 +10,7 @@ use ssmx_sandbox::{ApiFault, Effect, Scenario};
 
 use super::env::TestEnv;
 use super::terminal::Terminal;
+use super::tools::tool;
 
 const PROFILES: &str = "
 [default]
@@ -474,17 +475,4 @@ fn doctor_says_what_is_wrong_and_raises_no_alarm() {
     let told = env.run(&["doctor"]);
     assert_eq!(told.status, 255, "{told}");
     assert!(told.stdout.contains("your session is over"), "{told}");
-}
-
-/// A tool that may be missing on somebody's machine; the gate wants it.
-fn tool(name: &str) -> Option<PathBuf> {
-    let paths = std::env::var_os("PATH").unwrap();
-    let found = std::env::split_paths(&paths)
-        .map(|path| path.join(name))
-        .find(|path| path.is_file());
-    assert!(
-        found.is_some() || std::env::var_os("SSMX_TESTS_NEED_TOOLS").is_none(),
-        "`{name}` is not installed"
-    );
-    found
 }

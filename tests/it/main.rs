@@ -11,6 +11,8 @@ mod exec;
 mod forward;
 mod generated;
 mod house;
+mod sessions;
 mod targets;
 #[allow(dead_code, reason = "stories take of it what they need")]
 mod terminal;
+mod tools;

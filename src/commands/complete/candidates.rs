@@ -13,6 +13,10 @@ use super::world::World;
 use crate::commands::help::topics::NAMES;
 use crate::inventory::node::{AgentState, InstanceState};
 use crate::inventory::snapshot::Row;
+use crate::ledger::Life;
+
+/// Of the log's sessions so many are offered.
+const SESSIONS: usize = 20;
 
 /// What a value is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +24,7 @@ enum Kind {
     Target,
     Preset,
     PresetOrTarget,
+    SessionOrTarget,
     Profile,
     Region,
     Document,
@@ -47,6 +52,7 @@ impl Kind {
             ("DOCUMENT", _) | (_, "document" | "document_name" | "exec_document") => Self::Document,
             ("TOPIC", _) => Self::Topic,
             ("FILE" | "DIR" | "PATH", _) => Self::File,
+            (name, _) if name.contains("SESSION") => Self::SessionOrTarget,
             (name, _) if name.contains("PRESET") && name.contains("TARGET") => Self::PresetOrTarget,
             (name, _) if name.contains("PRESET") => Self::Preset,
             (name, _) if name.contains("TARGET") || name.contains("SELECTOR") => Self::Target,
@@ -122,6 +128,10 @@ impl State {
                 self.presets(&mut offers);
                 self.targets(typed, &mut offers);
             }
+            Kind::SessionOrTarget => {
+                self.sessions(&mut offers);
+                self.targets(typed, &mut offers);
+            }
             Kind::Profile => self.profiles(&mut offers),
             Kind::Region => self.regions(&mut offers),
             Kind::Document => self.documents(&mut offers),
@@ -146,6 +156,20 @@ impl State {
         }
         for (name, presets) in &config.groups {
             offers.add(name, &format!("group of {}", presets.join(", ")));
+        }
+    }
+
+    /// Those that may still be open, newest first: whose process runs, or is gone without having been long ago.
+    fn sessions(&self, offers: &mut Offers<'_>) {
+        let sessions = self.world.sessions();
+        let recent = sessions.iter().rev().take(SESSIONS);
+        for (entry, life) in recent {
+            let state = match life {
+                Life::Lives => "running",
+                Life::Over => "its process is over",
+            };
+            let help = format!("{}  {}  {state}", entry.command, entry.target);
+            offers.add(entry.session.as_str(), &help);
         }
     }
 

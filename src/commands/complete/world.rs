@@ -9,6 +9,7 @@ use crate::config::load::load_what_fits;
 use crate::config::{Config, Flags, Places};
 use crate::ids::{Region, Scope};
 use crate::inventory::snapshot::{Snapshot, Snapshots};
+use crate::ledger::{Entry, Ledger, Life};
 
 /// The world as far as files tell of it.
 pub(super) struct World {
@@ -55,6 +56,13 @@ impl World {
     pub(super) fn snapshot(&self, profile: Option<&str>) -> Option<Snapshot> {
         let snapshots = self.snapshots()?;
         snapshots.open(&self.scope(&snapshots, profile)?)
+    }
+
+    /// The sessions that were started from this machine, by its log.
+    pub(super) fn sessions(&self) -> Vec<(Entry, Life)> {
+        let state = self.places().state.as_deref();
+        let told = state.and_then(|state| Ledger::new(&state.join("sessions")).read().ok());
+        told.unwrap_or_default().sessions
     }
 
     /// The regions that were ever reached.

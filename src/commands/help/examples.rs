@@ -116,12 +116,28 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         "sessions",
         &[
             ("ssmx sessions", "active sessions, mine first"),
-            ("ssmx sessions --history", "those of the last thirty days"),
+            (
+                "ssmx sessions --history --target prod-web",
+                "what was open on it in the last thirty days",
+            ),
+            (
+                "ssmx sessions --local",
+                "what was started from this machine, with reasons",
+            ),
         ],
     ),
     (
         "sessions ls",
-        &[("ssmx sessions ls", "active sessions, mine first")],
+        &[
+            (
+                "ssmx sessions ls --mine -o name",
+                "mine, over all permission sets, for scripts",
+            ),
+            (
+                "ssmx sessions ls --all-profiles",
+                "in every scope that can be reached without a question",
+            ),
+        ],
     ),
     (
         "sessions end",
@@ -131,8 +147,12 @@ const EXAMPLES: &[(&str, &[Example])] = &[
                 "end one; the beginning of its id is enough",
             ),
             (
-                "ssmx sessions end ada-0123456789abcdef0 bob-0123456789abcdef0",
-                "end several",
+                "ssmx sessions end prod-web",
+                "end what is open on a target; asks where it is not yours",
+            ),
+            (
+                "ssmx sessions end --stale",
+                "end what a killed ssmx left behind on this machine",
             ),
         ],
     ),

@@ -1,20 +1,14 @@
-//! `ssmx sessions`: what runs in the scope, and ending it.
+//! `ssmx sessions`: what runs in a scope, what has run, and ending it.
 
-use std::cmp::Reverse;
-
-use jiff::Timestamp;
-use serde_json::{Value, json};
+mod end;
+mod list;
+mod local;
+mod whose;
 
 use super::context::Context;
-use super::error::{CommandError, Exit, Kind};
-use super::targets::scope::{self, Reached};
-use super::targets::words;
-use crate::aws::session::{SessionRecord, Which};
-use crate::ids::SessionId;
-use crate::inventory::query::Query;
-use crate::ui::output::{Cell, Column, Listing, Row, Tone};
+use super::error::{CommandError, Exit};
 
-/// List the sessions of the scope, or end some
+/// List sessions, or end some
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct Args {
@@ -27,9 +21,9 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// List the sessions of the scope
+    /// List sessions: the active ones of the scope, mine first
     Ls(ListArgs),
-    /// End sessions
+    /// End sessions: by id, the beginning of one, or target
     End(EndArgs),
 }
 
@@ -38,154 +32,62 @@ struct ListArgs {
     /// List those that have ended in the last thirty days
     #[arg(long)]
     history: bool,
+
+    /// List active ones and those that have ended
+    #[arg(short, long, conflicts_with = "history")]
+    all: bool,
+
+    /// List mine alone: of whichever permission set, by the name that a session of it bears
+    #[arg(long)]
+    mine: bool,
+
+    /// List those on this target alone
+    #[arg(long, value_name = "TARGET")]
+    target: Option<String>,
+
+    /// List those in the scopes of all AWS profiles that can be reached without a question
+    #[arg(long, conflicts_with = "target")]
+    all_profiles: bool,
+
+    /// List what was started from this machine, by its own log: who, why, where; AWS is not asked
+    #[arg(long, conflicts_with_all = ["history", "all", "mine", "all_profiles"])]
+    local: bool,
 }
 
 #[derive(Debug, clap::Args)]
 struct EndArgs {
-    /// The sessions' ids
-    #[arg(required = true, value_name = "ID")]
-    ids: Vec<SessionId>,
+    /// The sessions' ids, their beginnings, or targets whose active sessions are meant
+    #[arg(required_unless_present_any = ["mine", "stale"], value_name = "SESSION|TARGET")]
+    sessions: Vec<String>,
+
+    /// End all of mine in the scope
+    #[arg(long)]
+    mine: bool,
+
+    /// End what ssmx started from this machine and left behind: its process is gone (killed, power lost)
+    #[arg(long)]
+    stale: bool,
+
+    /// Answer the question that is asked before several or somebody else's are ended
+    #[arg(short, long)]
+    yes: bool,
 }
 
 /// Lists or ends sessions.
 ///
 /// # Errors
-/// When AWS refuses, or stdout cannot be written.
+/// When AWS refuses, nobody agrees, or stdout cannot be written.
 pub async fn run(ctx: &Context, args: Args) -> Result<Exit, CommandError> {
     match args.command {
-        Some(Command::End(args)) => end(ctx, args).await,
-        Some(Command::Ls(args)) => list(ctx, args).await,
-        None => list(ctx, args.list).await,
+        Some(Command::End(args)) => end::run(ctx, args).await,
+        Some(Command::Ls(args)) => listed(ctx, args).await,
+        None => listed(ctx, args.list).await,
     }
 }
 
-async fn list(ctx: &Context, args: ListArgs) -> Result<Exit, CommandError> {
-    let output = ctx.output()?;
-    let Reached { aws, scope } = scope::here(ctx).await?;
-    let which = if args.history {
-        Which::History
-    } else {
-        Which::Active
-    };
-    let doing = format!("listing the sessions of {scope}");
-    let mut records = ctx
-        .ui()
-        .progress(&doing, aws.sessions(which))
-        .await
-        .map_err(|error| CommandError::aws(format!("cannot list the sessions of {scope}"), &error))?;
-    records.sort_by_key(|record| Reverse(record.started));
-    let snapshot = ctx.snapshots().open(&scope);
-    let now = Timestamp::now();
-    let mut printer = ctx.ui().listing(&output, listing(which))?;
-    for record in &records {
-        let known = record.target.parse().ok().and_then(|id| {
-            let nodes = snapshot.as_ref()?.find(&Query::id(id))?;
-            nodes.into_iter().next()?.name
-        });
-        printer.push(&SessionRow {
-            record,
-            name: known,
-            now,
-        })?;
+async fn listed(ctx: &Context, args: ListArgs) -> Result<Exit, CommandError> {
+    if args.local {
+        return local::run(ctx, args.target.as_deref()).await;
     }
-    if printer.finish()? == 0 {
-        let kind = if args.history { "ended" } else { "active" };
-        ctx.ui().say(&format!("no {kind} session in {scope}"));
-    }
-    Ok(Exit::SUCCESS)
-}
-
-fn listing(which: Which) -> Listing {
-    let mut columns = vec![
-        Column::new("session", "id").whole(),
-        Column::new("name", "name"),
-        Column::new("target", "target").whole(),
-        Column::new("status", "status"),
-        Column::new("age", ""),
-        Column::new("reason", "reason"),
-        Column::new("document", "document").wide(),
-        Column::new("owner", "owner").wide(),
-        Column::new("started", "started").wide(),
-    ];
-    if which == Which::History {
-        columns.push(Column::new("ended", "ended").wide());
-    }
-    Listing {
-        key: "sessions",
-        columns,
-    }
-}
-
-struct SessionRow<'a> {
-    record: &'a SessionRecord,
-    /// The node's name, where the snapshot has it.
-    name: Option<String>,
-    now: Timestamp,
-}
-
-impl Row for SessionRow<'_> {
-    fn cells(&self) -> Vec<Cell> {
-        let record = self.record;
-        let time = |at: Option<Timestamp>| Cell::from(at.map(|at| at.to_string()));
-        let tone = match record.status.as_str() {
-            "Connected" => Tone::Good,
-            "Failed" => Tone::Bad,
-            "Terminated" => Tone::Faint,
-            _ => Tone::Odd,
-        };
-        vec![
-            Cell::from(record.id.as_str()),
-            Cell::from(self.name.clone()),
-            Cell::from(record.target.as_str()),
-            Cell::toned(record.status.clone(), tone),
-            Cell::from(record.started.map(|started| words::age(started, self.now))),
-            Cell::from(record.reason.clone()),
-            Cell::from(record.document.clone()),
-            Cell::from(record.owner.clone()),
-            time(record.started),
-            time(record.ended),
-        ]
-    }
-
-    fn name(&self) -> String {
-        format!("session/{}", self.record.id)
-    }
-
-    fn document(&self) -> Value {
-        let record = self.record;
-        json!({
-            "id": record.id,
-            "name": self.name,
-            "target": record.target,
-            "status": record.status,
-            "started": record.started,
-            "ended": record.ended,
-            "document": record.document,
-            "owner": record.owner,
-            "reason": record.reason,
-        })
-    }
-}
-
-/// Ends each; a failure does not keep the others from being ended.
-async fn end(ctx: &Context, args: EndArgs) -> Result<Exit, CommandError> {
-    let Reached { aws, scope } = scope::here(ctx).await?;
-    let mut failures = Vec::new();
-    for id in &args.ids {
-        match aws.terminate_session(id).await {
-            Ok(()) => ctx.ui().say(&format!("ended {id}")),
-            Err(error) => failures.push((id, error)),
-        }
-    }
-    let [(id, error), others @ ..] = failures.as_slice() else {
-        return Ok(Exit::SUCCESS);
-    };
-    let mut failure = CommandError::aws(format!("cannot end session {id} in {scope}"), error);
-    for (id, error) in others {
-        failure = failure.because(format!("session {id}: {error}"));
-    }
-    if failures.len() < args.ids.len() {
-        failure.kind = Kind::Failed;
-    }
-    Err(failure)
+    list::run(ctx, args).await
 }

@@ -73,6 +73,48 @@ pub async fn way_here(ctx: &Context) -> Result<Arc<Aws>, CommandError> {
     choices_here(ctx)?.aws().await
 }
 
+/// The regions of every AWS profile: those of its section, else the one that flags, variables, the profile or the
+/// config name; `None` leaves it to AWS's own defaults.
+///
+/// # Errors
+/// With everything that is wrong with the config or AWS's files.
+pub async fn of_all_profiles(ctx: &Context) -> Result<Vec<(String, Option<Region>)>, CommandError> {
+    let choices = choices_here(ctx)?;
+    let profiles = ctx.profiles().await?;
+    let mut ways = Vec::new();
+    for name in profiles.names() {
+        let own = choices.loaded.config.profiles.get(name);
+        let regions = own.map(|section| section.regions.as_slice()).unwrap_or_default();
+        let is_said = ctx.globals().region.is_some();
+        if regions.is_empty() || is_said {
+            let choice = ProfileChoice::Explicit(name.to_owned());
+            let region = choices.region(profiles, Some(&choice), Rank::Named)?;
+            ways.push((name.to_owned(), region));
+        } else {
+            ways.extend(
+                regions
+                    .iter()
+                    .map(|region| (name.to_owned(), Some(region.clone()))),
+            );
+        }
+    }
+    Ok(ways)
+}
+
+/// Reaches the scope of a profile where that takes no person: no login is offered, no code is asked for.
+///
+/// # Errors
+/// As for [`reach`].
+pub async fn unasked(ctx: &Context, profile: &str, region: Option<Region>) -> Result<Reached, CommandError> {
+    let choice = ProfileChoice::Explicit(profile.to_owned());
+    let aws = ctx.aws_unasked(choice, region).await?;
+    let scope = aws.scope().await.map_err(|error| {
+        CommandError::aws(format!("cannot tell the account behind {}", way(&aws)), &error)
+    })?;
+    check_pins(&ctx.loaded()?.config, None, &aws, &scope)?;
+    Ok(Reached { aws, scope })
+}
+
 /// The profile that flags, variables and config choose; `None` leaves it to AWS's own default.
 ///
 /// # Errors

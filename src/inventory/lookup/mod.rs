@@ -5,6 +5,7 @@
 //! them is asked for side by side, within bounds, while the next page is on its way.
 
 mod ec2;
+mod names;
 mod ssm;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ use super::query::Query;
 use crate::aws::error::{ErrorKind, ServiceError};
 use crate::ids::NodeId;
 use ec2::Pages;
+pub use names::names_of;
 pub use ssm::Told;
 use ssm::{Managed, fitting, only};
 
