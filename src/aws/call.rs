@@ -95,7 +95,7 @@ impl Aws {
     }
 
     /// Where a service is: where somebody chose, else AWS's own place.
-    fn endpoint_of(&self, service: &'static str) -> String {
+    pub(super) fn endpoint_of(&self, service: &'static str) -> String {
         endpoint::chosen(&self.settings, &self.sdk, service).unwrap_or_else(|| {
             let fips = self.sdk.use_fips().unwrap_or_default();
             let dual_stack = self.sdk.use_dual_stack().unwrap_or_default();

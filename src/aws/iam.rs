@@ -50,6 +50,17 @@ pub struct Simulated {
     pub forbidden: bool,
 }
 
+/// What the simulator is told of a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fact {
+    /// The condition key, such as `ssm:SessionDocumentAccessCheck`.
+    pub key: String,
+    /// Its type, such as `string`.
+    pub kind: &'static str,
+    /// Its value.
+    pub value: String,
+}
+
 impl Aws {
     /// The ARN of the role in an instance profile; `None` for a profile without one.
     ///
@@ -63,7 +74,8 @@ impl Aws {
         Ok(arns.into_iter().find(|arn| arn.contains(":role/")))
     }
 
-    /// What the policies of a user or role allow.
+    /// What the policies of a user or role allow. The simulator knows of a call only what `facts` tell: a
+    /// condition on anything else does not hold for it.
     ///
     /// # Errors
     /// What AWS refuses.
@@ -72,8 +84,17 @@ impl Aws {
         principal_arn: &str,
         actions: &[&str],
         resources: &[&str],
+        facts: &[Fact],
     ) -> Result<Vec<Simulated>, ServiceError> {
         let mut parameters = vec![("PolicySourceArn".to_owned(), principal_arn)];
+        for (index, fact) in facts.iter().enumerate() {
+            let entry = format!("ContextEntries.member.{}", index + 1);
+            parameters.extend([
+                (format!("{entry}.ContextKeyName"), fact.key.as_str()),
+                (format!("{entry}.ContextKeyType"), fact.kind),
+                (format!("{entry}.ContextKeyValues.member.1"), fact.value.as_str()),
+            ]);
+        }
         for (kind, values) in [("ActionNames", actions), ("ResourceArns", resources)] {
             let numbered = values.iter().enumerate();
             parameters
@@ -88,6 +109,38 @@ impl Aws {
             .await?;
         Ok(simulated(&answer))
     }
+}
+
+impl Aws {
+    /// The value of a tag of a user or role; `None` where it does not bear it.
+    ///
+    /// # Errors
+    /// What AWS refuses.
+    pub async fn tag_of_principal(&self, arn: &str, key: &str) -> Result<Option<String>, ServiceError> {
+        let name = arn.rsplit('/').next().unwrap_or_default();
+        let (action, parameter) = if arn.contains(":user/") {
+            ("ListUserTags", "UserName")
+        } else {
+            ("ListRoleTags", "RoleName")
+        };
+        let answer = self.query(&self.iam(), action, &[(parameter, name)]).await?;
+        Ok(tag(&answer, key))
+    }
+}
+
+fn tag(xml: &str, key: &str) -> Option<String> {
+    let document = roxmltree::Document::parse(xml).ok()?;
+    let text = |member: &roxmltree::Node<'_, '_>, name: &str| {
+        let child = member.children().find(|child| child.tag_name().name() == name)?;
+        Some(child.text().unwrap_or_default().trim().to_owned())
+    };
+    let mut members = document
+        .descendants()
+        .filter(|node| node.tag_name().name() == "member");
+    members.find_map(|member| {
+        let value = text(&member, "Value")?;
+        (text(&member, "Key")? == key).then_some(value)
+    })
 }
 
 fn simulated(xml: &str) -> Vec<Simulated> {
@@ -151,6 +204,15 @@ mod tests {
         assert!(allowed.allowed && !allowed.forbidden && allowed.resource == "*");
         assert!(!denied.allowed && denied.forbidden);
         assert!(simulated("<html>").is_empty());
+    }
+
+    #[test]
+    fn a_tag_is_found_by_its_key() {
+        let xml = "<ListRoleTagsResult><Tags><member><Key>team</Key><Value>shop</Value></member>\
+                   <member><Value>ops</Value><Key>SSMSessionRunAs</Key></member></Tags></ListRoleTagsResult>";
+        assert_eq!(tag(xml, "SSMSessionRunAs").as_deref(), Some("ops"));
+        assert_eq!(tag(xml, "other"), None);
+        assert_eq!(tag("<html>", "team"), None);
     }
 
     #[test]

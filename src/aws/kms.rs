@@ -57,6 +57,38 @@ impl Aws {
     }
 }
 
+/// A KMS key, as far as sessions go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyFacts {
+    /// Its ARN, whichever way it was named.
+    pub arn: String,
+    /// Such as `Enabled`.
+    pub state: String,
+}
+
+impl Aws {
+    /// What KMS says of a key, named by id, ARN or alias.
+    ///
+    /// # Errors
+    /// What AWS refuses; an answer that is none.
+    pub async fn kms_key(&self, key_id: &str) -> Result<KeyFacts, ServiceError> {
+        let body = self.call(KMS, "DescribeKey", &json!({ "KeyId": key_id })).await?;
+        let told: Option<serde_json::Value> = serde_json::from_slice(body.expose()).ok();
+        let text = |key: &str| {
+            let value = told.as_ref()?.pointer(&format!("/KeyMetadata/{key}"))?;
+            value.as_str().map(ToOwned::to_owned)
+        };
+        let facts = text("Arn").map(|arn| KeyFacts {
+            arn,
+            state: text("KeyState").unwrap_or_default(),
+        });
+        facts.ok_or_else(|| ServiceError {
+            operation: format!("{}:DescribeKey", KMS.name),
+            ..ServiceError::local(ErrorKind::Other, "the answer tells of no key")
+        })
+    }
+}
+
 /// What was parsed on the way is wiped: it holds the key as well.
 fn read(body: &[u8]) -> Option<GeneratedKey> {
     let mut answer: Answer = serde_json::from_slice(body).ok()?;

@@ -78,7 +78,7 @@ impl Aws {
     }
 }
 
-fn refusal(operation: &str, answer: &Answer) -> ServiceError {
+pub(super) fn refusal(operation: &str, answer: &Answer) -> ServiceError {
     let text = String::from_utf8_lossy(answer.body.expose());
     let read = || {
         let document = roxmltree::Document::parse(&text).ok()?;

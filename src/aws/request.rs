@@ -4,7 +4,10 @@
 use std::time::SystemTime;
 
 use aws_credential_types::Credentials;
-use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
+use aws_sigv4::http_request::{
+    PayloadChecksumKind, PercentEncodingMode, SignableBody, SignableRequest, SigningSettings,
+    UriPathNormalizationMode, sign,
+};
 use aws_sigv4::sign::v4;
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_types::body::SdkBody;
@@ -33,38 +36,72 @@ pub(super) fn signed(
     credentials: Credentials,
     at: SystemTime,
 ) -> Result<HttpRequest, ServiceError> {
+    let url = format!("{}/", address.endpoint.trim_end_matches('/'));
+    let settings = SigningSettings::default();
+    let mut request = sign_one(
+        address,
+        ("POST", &url),
+        headers,
+        body,
+        (credentials, at, settings),
+    )?;
+    request
+        .headers_mut()
+        .insert("content-length", body.len().to_string());
+    Ok(request)
+}
+
+/// A GET of a path and query below the endpoint, signed as S3 wants it.
+///
+/// # Errors
+/// As for [`signed`].
+pub(super) fn signed_get(
+    address: Address<'_>,
+    path: &str,
+    credentials: Credentials,
+    at: SystemTime,
+) -> Result<HttpRequest, ServiceError> {
+    let url = format!("{}/{path}", address.endpoint.trim_end_matches('/'));
+    let mut settings = SigningSettings::default();
+    settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
+    settings.percent_encoding_mode = PercentEncodingMode::Single;
+    settings.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;
+    sign_one(address, ("GET", &url), &[], "", (credentials, at, settings))
+}
+
+fn sign_one(
+    address: Address<'_>,
+    (method, url): (&str, &str),
+    headers: &[(&'static str, &str)],
+    body: &str,
+    (credentials, at, settings): (Credentials, SystemTime, SigningSettings),
+) -> Result<HttpRequest, ServiceError> {
     let failed = |cause: &dyn std::fmt::Display| {
         ServiceError::local(
             ErrorKind::Other,
             format!("the request to `{}` cannot be made: {cause}", address.endpoint),
         )
     };
-    let url = format!("{}/", address.endpoint.trim_end_matches('/'));
     let identity = credentials.into();
     let params = v4::SigningParams::builder()
         .identity(&identity)
         .region(address.region)
         .name(address.service)
         .time(at)
-        .settings(SigningSettings::default())
+        .settings(settings)
         .build()
         .map_err(|error| failed(&error))?;
-    let signable = SignableRequest::new(
-        "POST",
-        url.as_str(),
-        headers.iter().copied(),
-        SignableBody::Bytes(body.as_bytes()),
-    );
+    let body_bytes = SignableBody::Bytes(body.as_bytes());
+    let signable = SignableRequest::new(method, url, headers.iter().copied(), body_bytes);
     let signable = signable.map_err(|error| failed(&error))?;
     let output = sign(signable, &params.into()).map_err(|error| failed(&error))?;
     let mut request = HttpRequest::new(SdkBody::from(body));
-    request.set_method("POST").map_err(|error| failed(&error))?;
-    request.set_uri(url.as_str()).map_err(|error| failed(&error))?;
+    request.set_method(method).map_err(|error| failed(&error))?;
+    request.set_uri(url).map_err(|error| failed(&error))?;
     let sent = request.headers_mut();
     for (name, value) in headers {
         sent.insert(*name, (*value).to_owned());
     }
-    sent.insert("content-length", body.len().to_string());
     for (name, value) in output.output().headers() {
         sent.insert(name.to_owned(), value.to_owned());
     }

@@ -11,6 +11,7 @@ mod exec;
 mod forward;
 mod generated;
 mod house;
+mod iam_policy;
 mod sessions;
 mod targets;
 #[allow(dead_code, reason = "stories take of it what they need")]

@@ -211,6 +211,35 @@ impl Aws {
         Ok(entries.map(entry).collect())
     }
 
+    /// The name servers that a VPC's DHCP options hand out; none where there are no options.
+    ///
+    /// # Errors
+    /// What AWS refuses.
+    pub async fn name_servers(&self, vpc: &str) -> Result<Vec<String>, ServiceError> {
+        self.pace().await;
+        let answer = self.ec2().describe_vpcs().vpc_ids(vpc).send().await;
+        let answer = answer.map_err(|error| ServiceError::from_sdk("ec2:DescribeVpcs", error))?;
+        let vpc = answer.vpcs.unwrap_or_default().into_iter().next();
+        // `default` is the word for none.
+        let options = vpc
+            .and_then(|vpc| vpc.dhcp_options_id)
+            .filter(|id| id != "default");
+        let Some(options) = options else {
+            return Ok(Vec::new());
+        };
+        self.pace().await;
+        let call = self.ec2().describe_dhcp_options().dhcp_options_ids(options);
+        let answer = call.send().await;
+        let answer = answer.map_err(|error| ServiceError::from_sdk("ec2:DescribeDhcpOptions", error))?;
+        let options = answer.dhcp_options.unwrap_or_default().into_iter();
+        let settings = options.flat_map(|options| options.dhcp_configurations.unwrap_or_default());
+        let servers = settings.filter(|setting| setting.key.as_deref() == Some("domain-name-servers"));
+        Ok(servers
+            .flat_map(|setting| setting.values.unwrap_or_default())
+            .filter_map(|value| value.value)
+            .collect())
+    }
+
     /// The two switches of names in a VPC.
     ///
     /// # Errors

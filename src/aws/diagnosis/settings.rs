@@ -15,8 +15,12 @@ pub struct Preferences {
     pub kms_key: Option<String>,
     /// The bucket that shells are logged to.
     pub log_bucket: Option<String>,
+    /// Whether that bucket has to be encrypted.
+    pub bucket_encrypted: bool,
     /// The log group that shells are logged to.
     pub log_group: Option<String>,
+    /// Whether that log group has to be encrypted.
+    pub group_encrypted: bool,
     /// Whether shells run as another user than `ssm-user`.
     pub run_as: bool,
     /// As which, where the caller's tag does not say.
@@ -43,15 +47,15 @@ impl Preferences {
             };
             (!text.is_empty()).then_some(text)
         };
+        let flag = |key: &str| inputs.get(key).and_then(Value::as_bool).unwrap_or(false);
         let profile = inputs.pointer("/shellProfile/linux").and_then(Value::as_str);
         Some(Self {
             kms_key: text("kmsKeyId"),
             log_bucket: text("s3BucketName"),
+            bucket_encrypted: flag("s3EncryptionEnabled"),
             log_group: text("cloudWatchLogGroupName"),
-            run_as: inputs
-                .get("runAsEnabled")
-                .and_then(Value::as_bool)
-                .unwrap_or(false),
+            group_encrypted: flag("cloudWatchEncryptionEnabled"),
+            run_as: flag("runAsEnabled"),
             run_as_user: text("runAsDefaultUser"),
             idle_minutes: text("idleSessionTimeout"),
             most_minutes: text("maxSessionDuration"),
@@ -130,7 +134,7 @@ mod tests {
     #[test]
     fn preferences_are_read_and_empty_ones_are_none() {
         let content = r#"{"schemaVersion":"1.0","sessionType":"Standard_Stream","inputs":{
-            "s3BucketName":"","cloudWatchLogGroupName":"sessions","kmsKeyId":"arn:aws:kms:eu-west-2:1:key/k",
+            "s3BucketName":"","cloudWatchLogGroupName":"sessions","cloudWatchEncryptionEnabled":true,"kmsKeyId":"arn:aws:kms:eu-west-2:1:key/k",
             "runAsEnabled":true,"runAsDefaultUser":"app","idleSessionTimeout":"20","maxSessionDuration":60,
             "shellProfile":{"windows":"","linux":"exec bash"}}}"#;
         assert_eq!(
@@ -138,7 +142,9 @@ mod tests {
             Some(Preferences {
                 kms_key: Some("arn:aws:kms:eu-west-2:1:key/k".into()),
                 log_bucket: None,
+                bucket_encrypted: false,
                 log_group: Some("sessions".into()),
+                group_encrypted: true,
                 run_as: true,
                 run_as_user: Some("app".into()),
                 idle_minutes: Some("20".into()),

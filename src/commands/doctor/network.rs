@@ -19,6 +19,8 @@ pub struct Network {
     pub acl: Result<Vec<AclEntry>, ServiceError>,
     /// The VPC's names.
     pub dns: Result<DnsFact, ServiceError>,
+    /// The name servers of its DHCP options.
+    pub name_servers: Result<Vec<String>, ServiceError>,
 }
 
 /// A way to AWS.
@@ -51,6 +53,7 @@ pub fn findings(instance: &InstanceFacts, network: &Network, region: &str) -> Ve
     let mut found = vec![way_out(instance, network, &needed, &own)];
     if own.iter().any(Option::is_some) {
         found.push(endpoint_state(network, &needed, &own));
+        found.push(name_servers(instance, network));
         found.push(endpoint_groups(instance, network, &own));
     }
     found.push(egress(instance, network));
@@ -60,6 +63,7 @@ pub fn findings(instance: &InstanceFacts, network: &Network, region: &str) -> Ve
 
 const WAY_OUT: &str = "way out";
 const ENDPOINTS: &str = "endpoints";
+const NAME_SERVERS: &str = "name servers";
 const ENDPOINT_GROUPS: &str = "endpoints' security groups";
 const EGRESS: &str = "security groups";
 const ACL: &str = "network ACL";
@@ -175,6 +179,29 @@ fn endpoint_state(network: &Network, needed: &[String], own: &[Option<&EndpointF
     }
 }
 
+/// Endpoints' private names are known to AWS's own name server alone, and to those that ask it.
+fn name_servers(instance: &InstanceFacts, network: &Network) -> Finding {
+    let servers = match &network.name_servers {
+        Ok(servers) => servers,
+        Err(error) => return Finding::unknown(NAME_SERVERS, error),
+    };
+    let is_aws = |server: &String| server == "AmazonProvidedDNS" || server == "169.254.169.253";
+    if servers.is_empty() || servers.iter().any(is_aws) {
+        return Finding::pass(NAME_SERVERS, "AWS's own");
+    }
+    let vpc = instance.vpc.as_deref().unwrap_or("VPC");
+    Finding::likely(
+        NAME_SERVERS,
+        format!(
+            "the VPC's DHCP options name {} instead of AWS's own: unless these ask it, they do not know the endpoints' \
+             private names",
+            servers.join(", ")
+        ),
+    )
+    .fix("have them forward the names of your AWS region to the VPC's own name server (the network's address plus two)")
+    .fix(format!("or: aws ec2 associate-dhcp-options --dhcp-options-id default --vpc-id {vpc}"))
+}
+
 /// The policy that endpoints are born with.
 fn is_open(policy: &str) -> bool {
     let Ok(policy) = serde_json::from_str::<serde_json::Value>(policy) else {
@@ -211,7 +238,7 @@ fn endpoint_groups(instance: &InstanceFacts, network: &Network, own: &[Option<&E
         let theirs = groups.iter().filter(|group| endpoint.groups.contains(&group.id));
         let lets_in = theirs
             .flat_map(|group| &group.ingress)
-            .any(|rule| admits(rule, instance));
+            .any(|rule| admits(rule, instance, HTTPS));
         if !lets_in {
             let group = endpoint.groups.first().map_or("GROUP", String::as_str);
             let from = instance.groups.first().map_or("GROUP", String::as_str);
@@ -231,7 +258,8 @@ fn endpoint_groups(instance: &InstanceFacts, network: &Network, own: &[Option<&E
     Finding::pass(ENDPOINT_GROUPS, "port 443 is open to the instance")
 }
 
-fn admits(rule: &Rule, instance: &InstanceFacts) -> bool {
+/// Whether a rule lets the instance in on a port.
+pub(super) fn admits(rule: &Rule, instance: &InstanceFacts, port: i32) -> bool {
     let address: Option<IpAddr> = instance
         .private_address
         .as_deref()
@@ -239,15 +267,17 @@ fn admits(rule: &Rule, instance: &InstanceFacts) -> bool {
     let by_range = rule.ranges.iter().any(|range| covers(range, address));
     let by_group = rule.groups.iter().any(|group| instance.groups.contains(group));
     // What a prefix list holds is not looked up: it is given the benefit of the doubt.
-    serves_https(rule) && (by_range || by_group || !rule.lists.is_empty())
+    serves(rule, port) && (by_range || by_group || !rule.lists.is_empty())
 }
 
-fn serves_https(rule: &Rule) -> bool {
+const HTTPS: i32 = 443;
+
+fn serves(rule: &Rule, port: i32) -> bool {
     let protocol = matches!(rule.protocol.as_str(), "tcp" | "6" | "-1");
     protocol
         && rule
             .ports
-            .is_none_or(|(from, to)| rule.protocol == "-1" || (from..=to).contains(&443))
+            .is_none_or(|(from, to)| rule.protocol == "-1" || (from..=to).contains(&port))
 }
 
 /// Whether a CIDR holds an address; without one only the widest does.
@@ -280,7 +310,7 @@ fn egress(instance: &InstanceFacts, network: &Network) -> Finding {
     let own = groups.iter().filter(|group| instance.groups.contains(&group.id));
     let https: Vec<&Rule> = own
         .flat_map(|group| &group.egress)
-        .filter(|rule| serves_https(rule))
+        .filter(|rule| serves(rule, HTTPS))
         .collect();
     if https
         .iter()

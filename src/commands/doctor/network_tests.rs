@@ -82,6 +82,7 @@ fn behind_nat() -> Network {
             support: true,
             hostnames: true,
         }),
+        name_servers: Ok(vec!["AmazonProvidedDNS".into()]),
     }
 }
 
@@ -188,6 +189,11 @@ fn each_cause_is_named() {
             "both switches of names",
         ),
         (
+            |network| network.name_servers = Ok(vec!["10.0.0.53".into()]),
+            NAME_SERVERS,
+            "10.0.0.53 instead of AWS's own",
+        ),
+        (
             |network| network.groups.as_mut().unwrap()[1].ingress = vec![rule("192.168.0.0/16")],
             ENDPOINT_GROUPS,
             "lets nobody in from the instance on port 443",
@@ -254,6 +260,7 @@ fn denied_looks_are_unknown() {
         groups: Err(denied("ec2:DescribeSecurityGroups")),
         acl: Err(denied("ec2:DescribeNetworkAcls")),
         dns: Err(denied("ec2:DescribeVpcAttribute")),
+        name_servers: Err(denied("ec2:DescribeDhcpOptions")),
     };
     for finding in findings(&instance(), &network, "eu-west-2") {
         assert_eq!(finding.verdict, Verdict::Unknown, "{finding:?}");

@@ -10,7 +10,8 @@ use crate::aws::session::ConnectionStatus;
 use crate::ids::{NodeId, Version};
 use crate::inventory::node::{AgentState, Node, Os};
 
-const INSTANCE: &str = "instance";
+/// The check of the instance itself.
+pub const INSTANCE: &str = "instance";
 const STATUS: &str = "status checks";
 const REGISTERED: &str = "registered";
 const PING: &str = "agent";
@@ -221,7 +222,12 @@ pub struct RoleFacts<'a> {
     pub allowed: Option<&'a Result<Vec<Simulated>, ServiceError>>,
     /// The value of [`HOST_MANAGEMENT`], where there is no profile.
     pub host_management: Option<&'a Result<String, ServiceError>>,
+    /// The agent's version, where SSM knows it.
+    pub agent: Option<Version>,
 }
+
+/// The first agent that Default Host Management serves.
+const HOST_MANAGEMENT_SINCE: Version = Version([3, 2, 582, 0]);
 
 /// Whether the agent may talk to AWS.
 pub fn role(id: &NodeId, facts: &RoleFacts<'_>) -> Finding {
@@ -230,9 +236,21 @@ pub fn role(id: &NodeId, facts: &RoleFacts<'_>) -> Finding {
     );
     let Some(profile) = facts.profile else {
         return match facts.host_management {
+            Some(Ok(role))
+                if !role.is_empty()
+                    && role != "$None"
+                    && facts.agent.is_some_and(|agent| agent < HOST_MANAGEMENT_SINCE) =>
+            {
+                Finding::fail(
+                    ROLE,
+                    format!("it has no role of its own, and its agent is older than 3.2.582, from which on Default Host Management (`{role}`) serves"),
+                )
+                .fix(attach)
+                .fix("or install a newer agent: its image's packages, or user data at the next start")
+            }
             Some(Ok(role)) if !role.is_empty() && role != "$None" => Finding::pass(
                 ROLE,
-                format!("none of its own; Default Host Management lends `{role}` (agent 3.2.582 or newer, IMDSv2)"),
+                format!("none of its own; Default Host Management lends `{role}`"),
             ),
             Some(Ok(_)) => Finding::fail(ROLE, "it has no instance profile, and Default Host Management is off")
                 .fix(attach)

@@ -127,6 +127,7 @@ fn a_role_is_missing_empty_too_narrow_or_lent() {
                 role: Some(&found),
                 allowed: Some(allowed),
                 host_management: None,
+                agent: None,
             },
         )
     };
@@ -150,10 +151,11 @@ fn a_role_is_missing_empty_too_narrow_or_lent() {
             role: Some(&Ok(None)),
             allowed: None,
             host_management: None,
+            agent: None,
         },
     );
     assert_eq!(empty.evidence, "the instance profile `web` holds no role");
-    let without = |setting: Result<String, ServiceError>| {
+    let without = |setting: Result<String, ServiceError>, agent: &str| {
         role(
             &id(),
             &RoleFacts {
@@ -161,13 +163,18 @@ fn a_role_is_missing_empty_too_narrow_or_lent() {
                 role: None,
                 allowed: None,
                 host_management: Some(&setting),
+                agent: agent.parse().ok(),
             },
         )
+        .verdict
     };
-    assert_eq!(without(Ok("service-role/Default".into())).verdict, Verdict::Pass);
-    assert_eq!(without(Ok("$None".into())).verdict, Verdict::Fail);
+    let lent = || Ok("service-role/Default".to_owned());
+    assert_eq!(without(lent(), "3.2.582.0"), Verdict::Pass);
+    assert_eq!(without(lent(), "unknown"), Verdict::Pass);
+    assert_eq!(without(lent(), "3.2.500.0"), Verdict::Fail);
+    assert_eq!(without(Ok("$None".into()), "3.3.0.0"), Verdict::Fail);
     assert_eq!(
-        without(Err(denied("ssm:GetServiceSetting"))).verdict,
+        without(Err(denied("ssm:GetServiceSetting")), "3.3.0.0"),
         Verdict::Unknown
     );
 }

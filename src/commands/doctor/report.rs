@@ -186,9 +186,12 @@ impl Report {
                 finding.verdict.word(),
                 finding.check
             ));
-            let told = matches!(finding.verdict, Verdict::Fail | Verdict::Likely);
-            for line in finding.fix.iter().filter(|_| told) {
-                text.push_str(&format!("         fix: {}\n", escape(line)));
+            let how = match finding.verdict {
+                Verdict::Fail | Verdict::Likely => "fix",
+                Verdict::Pass | Verdict::Unknown => "try",
+            };
+            for line in &finding.fix {
+                text.push_str(&format!("         {how}: {}\n", escape(line)));
             }
         }
         if let Some(cause) = self.cause() {

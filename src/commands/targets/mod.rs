@@ -61,6 +61,8 @@ pub enum Purpose {
     Unattended,
     /// Nothing but to know it: whether it can be reached does not matter.
     Inspect,
+    /// Finding out what is wrong with it: a given id is taken as it is, without a look-up that may be what is wrong.
+    Diagnose,
 }
 
 /// How sure it is that the name means this node.

@@ -59,8 +59,9 @@ impl<'a> Search<'a> {
 
     pub(super) async fn run(self) -> Result<Resolved, CommandError> {
         // What has to be confirmed is shown first, and is shown as it is now.
-        let may_hurry = self.demands.confirm == Confirm::Never && self.purpose != Purpose::Inspect;
-        if let Some(id) = self.wanted.id().filter(|_| may_hurry) {
+        let may_hurry = self.demands.confirm == Confirm::Never && self.starts_a_session();
+        let takes_ids = may_hurry || self.purpose == Purpose::Diagnose;
+        if let Some(id) = self.wanted.id().filter(|_| takes_ids) {
             let known = self.remembered(&self.wanted.query);
             let node = known
                 .and_then(|nodes| nodes.into_iter().next())
@@ -123,8 +124,12 @@ impl<'a> Search<'a> {
         }
     }
 
+    fn starts_a_session(&self) -> bool {
+        matches!(self.purpose, Purpose::Interactive | Purpose::Unattended)
+    }
+
     async fn settle(self, mut node: Node, via: Via) -> Result<Resolved, CommandError> {
-        if self.purpose != Purpose::Inspect {
+        if self.starts_a_session() {
             check_reachable(&self.reached.aws, &self.reached.scope, &mut node).await?;
         }
         Ok(self.resolved(node, via, Freshness::LookedUp, None))
@@ -198,7 +203,7 @@ impl<'a> Search<'a> {
             let typed = crate::ui::text::escape(&self.wanted.name);
             ui.say(&format!("{typed} → {}", words::label_and_id(node)));
         }
-        if !passed_over.is_empty() && self.purpose != Purpose::Inspect {
+        if !passed_over.is_empty() && self.starts_a_session() {
             let others: Vec<String> = passed_over
                 .iter()
                 .take(LISTED)
@@ -220,7 +225,7 @@ impl<'a> Search<'a> {
             return pick_one(&question, nodes);
         }
         let hopeless = nodes.iter().all(|node| standing(node).reason().is_some());
-        let connects = self.purpose != Purpose::Inspect;
+        let connects = self.starts_a_session();
         let criterion = words::criterion(&self.wanted);
         let mut failure = if hopeless && connects {
             CommandError::new(

@@ -91,6 +91,12 @@ impl Keyring {
         }
     }
 
+    /// Whether a key is enabled; `None` for one that does not exist.
+    pub fn is_enabled(&self, key_id: &str) -> Option<bool> {
+        let keys = self.keys.read().unwrap_or_else(|broken| broken.into_inner());
+        Some(keys.iter().find(|key| key.is_called(key_id))?.enabled)
+    }
+
     /// The ARN of a key named by id, ARN or alias.
     pub fn arn(&self, key_id: &str) -> Option<String> {
         let keys = self.keys.read().unwrap_or_else(|broken| broken.into_inner());

@@ -26,6 +26,7 @@ mod front;
 pub mod gateway;
 pub mod kms;
 pub mod launch;
+pub mod policy;
 mod sandbox;
 pub mod scenario;
 mod services;

@@ -1,4 +1,4 @@
-//! KMS: the two calls that encrypted sessions need.
+//! KMS: the calls that encrypted sessions need, and what doctor asks of a key.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -21,6 +21,7 @@ fn call(world: &World, request: &Request<'_>) -> Option<Result<String, ApiError>
     Some(match request.operation {
         "GenerateDataKey" => generate(world, request),
         "Decrypt" => decrypt(world, request),
+        "DescribeKey" => describe(world, request),
         _ => return None,
     })
 }
@@ -83,6 +84,26 @@ fn decrypt(world: &World, request: &Request<'_>) -> Result<String, ApiError> {
         "EncryptionAlgorithm": "SYMMETRIC_DEFAULT",
     })
     .to_string())
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Describe {
+    key_id: String,
+}
+
+fn describe(world: &World, request: &Request<'_>) -> Result<String, ApiError> {
+    let Describe { key_id } = request.input.parse()?;
+    let keys = world.sessions.keyring(&request.place);
+    let (arn, enabled) = keys
+        .arn(&key_id)
+        .zip(keys.is_enabled(&key_id))
+        .ok_or_else(|| refused(KmsError::NotFound(key_id)))?;
+    let state = if enabled { "Enabled" } else { "Disabled" };
+    Ok(
+        json!({ "KeyMetadata": { "KeyId": arn.rsplit('/').next(), "Arn": arn, "KeyState": state } })
+            .to_string(),
+    )
 }
 
 fn refused(error: KmsError) -> ApiError {

@@ -8,7 +8,10 @@ mod iam;
 mod identity_center;
 mod input;
 mod kms;
+mod logs;
 mod page;
+mod rds;
+mod rights;
 mod ssm;
 mod sts;
 mod wire;
@@ -47,6 +50,8 @@ const SERVICES: &[Service] = &[
     kms::SERVICE,
     ecs::SERVICE,
     iam::SERVICE,
+    logs::SERVICE,
+    rds::SERVICE,
 ];
 
 /// A call that was let in.
@@ -92,6 +97,9 @@ pub(crate) enum Reply {
 pub(crate) async fn answer(world: &World, calls: &Calls, incoming: &Incoming) -> Reply {
     if let Some(operation) = identity_center::recognise(incoming) {
         return without_signature(world, calls, incoming, operation).await;
+    }
+    if let Some(bucket) = bucket(incoming) {
+        return of_a_bucket(world, calls, incoming, bucket).await;
     }
     let request_id = uuid::Uuid::new_v4().to_string();
     let Some((service, operation, input)) = recognise(incoming) else {
@@ -150,9 +158,17 @@ pub(crate) async fn answer(world: &World, calls: &Calls, incoming: &Incoming) ->
     if !delay.is_zero() {
         tokio::time::sleep(delay).await;
     }
+    let may = |signed: &sigv4::Signed| {
+        let place = Place {
+            account: account.clone(),
+            region: region.clone(),
+        };
+        rights::allows(world, &signed.identity, &place, &operation_name, &input)
+    };
     let trouble = match effect {
         Some(Effect::Hang) => return Reply::Silence,
         Some(Effect::Cut) => return Reply::Cut,
+        None if signed.as_ref().is_ok_and(|signed| !may(signed)) => Some(Trouble::Denied),
         Some(Effect::Garbage) => {
             finish(200, None);
             let page = Response::builder().header("content-type", "text/html");
@@ -194,6 +210,60 @@ pub(crate) async fn answer(world: &World, calls: &Calls, incoming: &Incoming) ->
         response.status().as_u16(),
         result.err().map(|error| error.code.into_owned()),
     );
+    Reply::Answer(response)
+}
+
+/// The bucket whose encryption is asked for: the one call of S3.
+fn bucket(incoming: &Incoming) -> Option<&str> {
+    let asks = incoming
+        .uri
+        .query()
+        .is_some_and(|query| query.starts_with("encryption"));
+    let bucket = incoming.uri.path().trim_matches('/');
+    (incoming.method == Method::GET && asks && !bucket.is_empty()).then_some(bucket)
+}
+
+async fn of_a_bucket(world: &World, calls: &Calls, incoming: &Incoming, bucket: &str) -> Reply {
+    const OPERATION: &str = "s3:GetEncryptionConfiguration";
+    let subject = sigv4::Subject {
+        method: &incoming.method,
+        uri: &incoming.uri,
+        headers: &incoming.headers,
+        body: &incoming.body,
+    };
+    let signed = sigv4::check(world, "s3", &subject).ok();
+    let finish = calls.begin(Call {
+        operation: OPERATION.to_owned(),
+        at: Instant::now(),
+        account: signed
+            .as_ref()
+            .map(|signed| signed.identity.account.clone())
+            .unwrap_or_default(),
+        region: signed
+            .as_ref()
+            .map(|signed| signed.region.clone())
+            .unwrap_or_default(),
+        key: Claim::of(&incoming.headers).ok().map(|claim| claim.key),
+        parameters: Value::from(bucket),
+        user_agent: incoming.header("user-agent").to_owned(),
+        tls: incoming.tls,
+        status: None,
+        error: None,
+    });
+    let (delay, effect) = world.faults.strike(&api_fault::Subject {
+        operation: OPERATION,
+        account: "",
+        region: "",
+        parameters: bucket,
+    });
+    tokio::time::sleep(delay).await;
+    let response = match (signed, effect) {
+        (_, Some(Effect::Hang)) => return Reply::Silence,
+        (_, Some(Effect::Cut)) => return Reply::Cut,
+        (Some(_), None) => logs::encryption(world, bucket),
+        _ => logs::denied(),
+    };
+    finish(response.status().as_u16(), None);
     Reply::Answer(response)
 }
 

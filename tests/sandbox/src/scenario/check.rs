@@ -69,6 +69,12 @@ pub(super) fn check(scenario: &mut Scenario) -> anyhow::Result<()> {
         account_of(&mut entry.account, what.clone())?;
         parsed::<Region>(&entry.region, &what)?;
     }
+    for key in scenario.accounts.iter().flat_map(|account| &account.keys) {
+        if let Some(policy) = &key.policy {
+            serde_json::from_str::<serde_json::Value>(policy)
+                .with_context(|| format!("key `{}`: the policy is no JSON", key.id))?;
+        }
+    }
     for document in &mut scenario.documents {
         let what = format!("document `{}`", document.name);
         account_of(&mut document.account, what.clone())?;

@@ -12,7 +12,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use serde::Deserialize;
 
-pub use network::{Endpoint, Vpc};
+pub use network::{Database, Endpoint, Vpc};
 pub use node::{Agent, Node, Pacing, Ping, Platform, Service, Session, State};
 pub use sign_in::{Consent, InstanceProfile, Portal, PortalRole, Role};
 
@@ -54,6 +54,14 @@ pub struct Scenario {
     pub vpcs: Vec<Vpc>,
     /// The value of Default Host Management's setting; `$None` where nothing is said.
     pub host_management: Option<String>,
+    /// The tier of hybrid machines; `advanced` where nothing is said.
+    pub activation_tier: Option<String>,
+    /// Databases of RDS, in the first account.
+    #[serde(default)]
+    pub databases: Vec<Database>,
+    /// Buckets of S3 and log groups of CloudWatch, wherever they are.
+    #[serde(default)]
+    pub logs: Vec<LogPlace>,
     /// Roles that can be assumed.
     #[serde(default)]
     pub roles: Vec<Role>,
@@ -101,6 +109,11 @@ pub struct Key {
     /// The profiles of the sandbox's AWS files that hold it.
     #[serde(default)]
     pub profiles: Vec<String>,
+    /// The tags of the user or role.
+    #[serde(default)]
+    pub tags: BTreeMap<String, String>,
+    /// The policy of the user or role, as JSON, for the simulator; without one everything is allowed.
+    pub policy: Option<String>,
     /// The region of those profiles.
     #[serde(default = "default_region")]
     pub region: String,
@@ -192,10 +205,33 @@ pub struct Preferences {
     pub s3_bucket_name: Option<String>,
     /// Where session logs go, too.
     pub cloud_watch_log_group_name: Option<String>,
-    /// The OS user that shells run as, where it is not `ssm-user`.
+    /// The OS user that shells run as, where it is not `ssm-user`; empty: the one that the caller's tag names.
     pub run_as: Option<String>,
     /// Run in the shell when it starts.
     pub linux_shell_profile: Option<String>,
+}
+
+/// A place for logs.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogPlace {
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub kind: LogKind,
+    /// Whether it is encrypted.
+    #[serde(default = "yes")]
+    pub encrypted: bool,
+}
+
+/// Kinds of places for logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogKind {
+    /// Of S3.
+    Bucket,
+    /// Of CloudWatch.
+    Group,
 }
 
 /// A task of ECS, running.

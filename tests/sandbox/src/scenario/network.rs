@@ -23,6 +23,27 @@ pub struct Vpc {
     /// `enableDnsHostnames`.
     #[serde(default = "yes")]
     pub dns_hostnames: bool,
+    /// The name servers of its DHCP options.
+    #[serde(default = "amazon")]
+    pub name_servers: Vec<String>,
+}
+
+/// A database of RDS.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Database {
+    /// Its identifier.
+    pub id: String,
+    /// Such as `available`.
+    #[serde(default = "available")]
+    pub status: String,
+    /// The port that it listens on.
+    pub port: u16,
+    /// Its VPC.
+    pub vpc: String,
+    /// From which CIDR its security group lets that port in; empty for nowhere.
+    #[serde(default = "everywhere")]
+    pub ingress: String,
 }
 
 /// A VPC endpoint.
@@ -52,6 +73,7 @@ impl Vpc {
             egress: everywhere(),
             acl_denies: false,
             dns_hostnames: true,
+            name_servers: amazon(),
         }
     }
 }
@@ -62,6 +84,10 @@ fn nat() -> String {
 
 fn everywhere() -> String {
     "0.0.0.0/0".to_owned()
+}
+
+fn amazon() -> Vec<String> {
+    vec!["AmazonProvidedDNS".to_owned()]
 }
 
 fn available() -> String {

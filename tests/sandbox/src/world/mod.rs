@@ -22,7 +22,7 @@ pub use node::Node;
 
 use crate::api_fault::ApiFaults;
 use crate::kms::Keyring;
-use crate::scenario::{self, OptIn, Scenario, State, Task, Vpc};
+use crate::scenario::{self, Database, LogPlace, OptIn, Scenario, State, Task, Vpc};
 
 /// An account's id and a region.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -45,6 +45,9 @@ pub struct World {
     pub(crate) sign_in: sign_in::SignIn,
     vpcs: Vec<Vpc>,
     host_management: String,
+    activation_tier: String,
+    databases: Vec<Database>,
+    logs: Vec<LogPlace>,
     pub(crate) sessions: sessions::Sessions,
     pub(crate) faults: ApiFaults,
     unsigned_upgrades: AtomicBool,
@@ -90,6 +93,12 @@ impl World {
                 .host_management
                 .clone()
                 .unwrap_or_else(|| "$None".to_owned()),
+            activation_tier: scenario
+                .activation_tier
+                .clone()
+                .unwrap_or_else(|| "advanced".to_owned()),
+            databases: scenario.databases.clone(),
+            logs: scenario.logs.clone(),
             sessions: sessions::Sessions::new(keyrings(scenario), homes),
             faults: ApiFaults::new(scenario.faults.clone()),
             unsigned_upgrades: AtomicBool::new(scenario.unsigned_upgrades),
@@ -209,6 +218,18 @@ impl World {
     /// The role that Default Host Management lends, or `$None`.
     pub(crate) fn host_management(&self) -> &str {
         &self.host_management
+    }
+
+    pub(crate) fn activation_tier(&self) -> &str {
+        &self.activation_tier
+    }
+
+    pub(crate) fn databases(&self) -> &[Database] {
+        &self.databases
+    }
+
+    pub(crate) fn logs(&self) -> &[LogPlace] {
+        &self.logs
     }
 
     /// The account of whatever names none.

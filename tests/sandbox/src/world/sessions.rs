@@ -34,6 +34,8 @@ pub struct Record {
     pub parameters: BTreeMap<String, Vec<String>>,
     /// The ARN of who started it.
     pub owner: String,
+    /// STS's `UserId` of that.
+    pub user_id: String,
     /// Why.
     pub reason: Option<String>,
     /// When.
@@ -112,6 +114,7 @@ impl Sessions {
             document: request.document,
             parameters: request.parameters,
             owner: request.caller.arn.clone(),
+            user_id: request.caller.user_id.clone(),
             reason: request.reason,
             started: now,
             max_duration: request.preferences.and_then(|entry| entry.max_session_duration),
@@ -172,6 +175,7 @@ impl Sessions {
             user: request
                 .preferences
                 .and_then(|entry| entry.run_as.clone())
+                .filter(|user| !user.is_empty())
                 .unwrap_or_else(|| "ssm-user".to_owned()),
             ..AgentFacts::new(&hostname(node), self.homes.join(node.id.replace(':', "-")))
         };

@@ -1,9 +1,10 @@
 //! Temporary credentials: what was issued, which codes were used, who is logged in to which portal.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
 
 use super::{Identity, World};
 use crate::scenario::{InstanceProfile, Portal, Role, Scenario};
@@ -15,8 +16,48 @@ pub(crate) struct SignIn {
     pub(crate) profiles: Vec<InstanceProfile>,
     pub(crate) portals: Vec<Portal>,
     pub(crate) aliases: HashMap<String, String>,
+    /// Users and roles with keys of the scenario, by their ARNs.
+    people: HashMap<String, Person>,
     used: Mutex<HashSet<String>>,
     grants: Mutex<HashMap<String, Grant>>,
+}
+
+/// A user or role.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Person {
+    /// Its tags.
+    pub(crate) tags: BTreeMap<String, String>,
+    /// What it may do; everything where nothing is said.
+    pub(crate) policy: Option<Value>,
+}
+
+/// The ARN of the user or role behind an identity.
+fn principal(arn: &str) -> String {
+    match arn.replacen(":sts:", ":iam:", 1).split_once(":assumed-role/") {
+        Some((front, rest)) => {
+            let role = rest.split('/').next().unwrap_or_default();
+            format!("{front}:role/{role}")
+        }
+        None => arn.to_owned(),
+    }
+}
+
+fn people(scenario: &Scenario) -> HashMap<String, Person> {
+    let mut people: HashMap<String, Person> = HashMap::new();
+    for account in &scenario.accounts {
+        for key in &account.keys {
+            let arn = principal(&Identity::new(account, key).arn);
+            let person = people.entry(arn).or_default();
+            person.tags.extend(key.tags.clone());
+            // The scenario was checked: a policy is JSON.
+            let policy = key
+                .policy
+                .as_deref()
+                .and_then(|text| serde_json::from_str(text).ok());
+            person.policy = policy.or(person.policy.take());
+        }
+    }
+    people
 }
 
 /// What a client was given, by its token or code.
@@ -56,9 +97,20 @@ impl SignIn {
             profiles: scenario.instance_profiles.clone(),
             portals: scenario.portals.clone(),
             aliases: aliases.collect(),
+            people: people(scenario),
             used: Mutex::default(),
             grants: Mutex::default(),
         }
+    }
+
+    /// A user or role by its ARN.
+    pub(crate) fn person(&self, arn: &str) -> Option<&Person> {
+        self.people.get(arn)
+    }
+
+    /// The policy of whoever calls; `None` where everything is allowed.
+    pub(crate) fn policy_of(&self, caller: &Identity) -> Option<&Value> {
+        self.person(&principal(&caller.arn))?.policy.as_ref()
     }
 
     /// Whether a code is good just now; it is not any more afterwards.

@@ -21,6 +21,7 @@ pub(super) const SERVICE: Service = Service {
 
 fn call(world: &World, request: &Request<'_>) -> Option<Result<String, ApiError>> {
     let operation: fn(&World, &Request<'_>) -> Result<String, ApiError> = match request.operation {
+        "DescribeDhcpOptions" => network::dhcp,
         "DescribeInstances" => instances::describe,
         "DescribeInstanceStatus" => status::describe,
         "DescribeNetworkAcls" => network::acls,
@@ -29,6 +30,7 @@ fn call(world: &World, request: &Request<'_>) -> Option<Result<String, ApiError>
         "DescribeSecurityGroups" => network::groups,
         "DescribeVpcAttribute" => network::attribute,
         "DescribeVpcEndpoints" => network::endpoints,
+        "DescribeVpcs" => network::vpcs,
         _ => return None,
     };
     if request.input.flag("DryRun") {

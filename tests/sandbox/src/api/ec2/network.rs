@@ -1,6 +1,7 @@
 //! The network around nodes: routes, endpoints, security groups, ACLs, names.
 
 use super::{ApiError, Request};
+use crate::api::rds;
 use crate::api::xml::Xml;
 use crate::scenario::Vpc;
 use crate::world::World;
@@ -99,23 +100,36 @@ pub(super) fn endpoints(world: &World, request: &Request<'_>) -> Result<String, 
     Ok(xml.finish())
 }
 
-pub(super) fn groups(world: &World, request: &Request<'_>) -> Result<String, ApiError> {
+/// Each VPC has options of its own, named after it.
+pub(super) fn vpcs(_world: &World, request: &Request<'_>) -> Result<String, ApiError> {
     let mut xml = Xml::fragment();
-    let wanted = request.input.list("GroupId");
-    xml.node("securityGroupInfo", |xml| {
-        for id in wanted {
-            let of_nodes = (id == NODE_GROUP).then(|| world.vpcs().first().map(|vpc| vpc.egress.clone()));
-            let of_endpoint = world.vpcs().iter().find_map(|vpc| {
-                let mut endpoints = vpc.endpoints.iter().enumerate();
-                let found = endpoints.find(|(number, _)| group(*number) == id);
-                found.map(|(_, endpoint)| endpoint.ingress.clone())
-            });
+    xml.node("vpcSet", |xml| {
+        for id in request.input.list("VpcId") {
             xml.node("item", |xml| {
-                xml.leaf("groupId", id);
-                xml.node("ipPermissions", |xml| rule(xml, &of_endpoint.unwrap_or_default()));
-                let egress = of_nodes.map(|egress| egress.unwrap_or_else(|| Vpc::usual("").egress));
-                xml.node("ipPermissionsEgress", |xml| {
-                    rule(xml, &egress.unwrap_or_default())
+                xml.leaf("vpcId", id);
+                xml.leaf("dhcpOptionsId", &id.replacen("vpc-", "dopt-", 1));
+            });
+        }
+    });
+    Ok(xml.finish())
+}
+
+pub(super) fn dhcp(world: &World, request: &Request<'_>) -> Result<String, ApiError> {
+    let mut xml = Xml::fragment();
+    xml.node("dhcpOptionsSet", |xml| {
+        for id in request.input.list("DhcpOptionsId") {
+            let vpc = world.vpc(&id.replacen("dopt-", "vpc-", 1));
+            xml.node("item", |xml| {
+                xml.leaf("dhcpOptionsId", id);
+                xml.node("dhcpConfigurationSet", |xml| {
+                    xml.node("item", |xml| {
+                        xml.leaf("key", "domain-name-servers");
+                        xml.node("valueSet", |xml| {
+                            for server in &vpc.name_servers {
+                                xml.node("item", |xml| xml.leaf("value", server));
+                            }
+                        });
+                    });
                 });
             });
         }
@@ -123,14 +137,45 @@ pub(super) fn groups(world: &World, request: &Request<'_>) -> Result<String, Api
     Ok(xml.finish())
 }
 
-fn rule(xml: &mut Xml, range: &str) {
+pub(super) fn groups(world: &World, request: &Request<'_>) -> Result<String, ApiError> {
+    let mut xml = Xml::fragment();
+    let wanted = request.input.list("GroupId");
+    xml.node("securityGroupInfo", |xml| {
+        for id in wanted {
+            let of_nodes = (id == NODE_GROUP).then(|| world.vpcs().first().map(|vpc| vpc.egress.clone()));
+            let mut databases = world.databases().iter().enumerate();
+            let database = databases.find(|(number, _)| rds::group(*number) == id);
+            let of_endpoint = world.vpcs().iter().find_map(|vpc| {
+                let mut endpoints = vpc.endpoints.iter().enumerate();
+                let found = endpoints.find(|(number, _)| group(*number) == id);
+                found.map(|(_, endpoint)| endpoint.ingress.clone())
+            });
+            xml.node("item", |xml| {
+                xml.leaf("groupId", id);
+                xml.node("ipPermissions", |xml| match database {
+                    Some((_, database)) => rule(xml, &database.ingress, database.port),
+                    None => rule(xml, &of_endpoint.unwrap_or_default(), HTTPS),
+                });
+                let egress = of_nodes.map(|egress| egress.unwrap_or_else(|| Vpc::usual("").egress));
+                xml.node("ipPermissionsEgress", |xml| {
+                    rule(xml, &egress.unwrap_or_default(), HTTPS);
+                });
+            });
+        }
+    });
+    Ok(xml.finish())
+}
+
+const HTTPS: u16 = 443;
+
+fn rule(xml: &mut Xml, range: &str, port: u16) {
     if range.is_empty() {
         return;
     }
     xml.node("item", |xml| {
         xml.leaf("ipProtocol", "tcp");
-        xml.leaf("fromPort", "443");
-        xml.leaf("toPort", "443");
+        xml.leaf("fromPort", &port.to_string());
+        xml.leaf("toPort", &port.to_string());
         xml.node("ipRanges", |xml| {
             xml.node("item", |xml| xml.leaf("cidrIp", range));
         });

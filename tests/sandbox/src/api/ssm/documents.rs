@@ -42,7 +42,7 @@ pub(super) fn setting(world: &World, request: &Request<'_>) -> Result<String, Ap
         .map_or(setting_id.as_str(), |(_, id)| id);
     let value = match id {
         "/ssm/managed-instance/default-ec2-instance-management-role" => world.host_management(),
-        "/ssm/managed-instance/activation-tier" => "advanced",
+        "/ssm/managed-instance/activation-tier" => world.activation_tier(),
         _ => return Err(ApiError::new("ServiceSettingNotFound", "No such setting.")),
     };
     Ok(
