@@ -19,6 +19,7 @@ pub mod detached;
 pub mod ids;
 pub mod inventory;
 pub mod ledger;
+pub mod nearest;
 pub mod net;
 pub mod ports;
 pub mod protocol;

@@ -8,6 +8,7 @@ use aws_types::os_shim_internal::{Env, Fs};
 
 use super::credentials::plan::SsoLogin;
 use super::error::{ErrorKind, ServiceError};
+use crate::nearest;
 
 /// The profiles of this user.
 #[derive(Debug)]
@@ -60,15 +61,8 @@ impl Profiles {
         if self.set.get_profile(name).is_some() {
             return Ok(());
         }
-        let mut near: Vec<(f64, &str)> = self
-            .set
-            .profiles()
-            .map(|known| (strsim::jaro_winkler(name, known), known))
-            .filter(|(likeness, _)| *likeness > 0.75)
-            .collect();
-        near.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
         let mut message = format!("the AWS profile `{name}` does not exist");
-        if let Some((_, nearest)) = near.first() {
+        if let Some(nearest) = nearest::one(name, self.set.profiles()) {
             message.push_str(&format!("; did you mean `{nearest}`?"));
         } else if self.set.is_empty() {
             message.push_str("; AWS's config files hold no profile at all");

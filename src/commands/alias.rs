@@ -1,7 +1,7 @@
 //! `ssmx alias add|rm|ls`: second names of named targets.
 
 use super::context::Context;
-use super::entries::{self, EntryRow, Replacing};
+use super::entries::{self, EntryRow, Replacing, Verb};
 use super::error::{CommandError, Exit};
 use crate::config::edit::{Draft, Value};
 use crate::config::keys::KeyPath;
@@ -10,14 +10,7 @@ use crate::config::keys::KeyPath;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
-    verb: Verb,
-}
-
-#[derive(Debug, clap::Subcommand)]
-enum Verb {
-    Add(Add),
-    Rm(Rm),
-    Ls,
+    verb: Verb<Add>,
 }
 
 /// Add an alias to your config, as in `ssmx alias add pw prod-web`
@@ -33,24 +26,12 @@ struct Add {
     replacing: Replacing,
 }
 
-/// Remove aliases from your config
-#[derive(Debug, clap::Args)]
-struct Rm {
-    /// The aliases
-    #[arg(required = true, value_name = "NAME")]
-    names: Vec<String>,
-}
-
 /// Does one of them.
 ///
 /// # Errors
 /// Those of the config, of the user's file and of stdout.
 pub fn run(ctx: &Context, args: Args) -> Result<Exit, CommandError> {
-    match args.verb {
-        Verb::Add(args) => add(ctx, args),
-        Verb::Rm(args) => entries::remove(ctx, "aliases", &args.names),
-        Verb::Ls => ls(ctx),
-    }
+    entries::run(ctx, "aliases", args.verb, add, ls)
 }
 
 fn add(ctx: &Context, args: Add) -> Result<Exit, CommandError> {

@@ -200,11 +200,19 @@ impl Context {
     /// # Errors
     /// When `--query` is no JMESPath, or `-o name` is asked for a part of the document; and those of the config.
     pub fn output(&self) -> Result<Output, CommandError> {
-        let globals = &self.globals;
-        let format = match globals.output {
+        let format = match self.globals.output {
             Some(format) => format,
             None => self.config()?.defaults.output.into(),
         };
+        self.output_by(format)
+    }
+
+    /// The same where the format is known, whatever the config says: for what has to work with a broken one.
+    ///
+    /// # Errors
+    /// As for [`Context::output`], but for those of the config.
+    pub fn output_by(&self, format: Format) -> Result<Output, CommandError> {
+        let globals = &self.globals;
         let query = globals.query.as_deref().map(|text| {
             text.parse().map_err(|cause| {
                 CommandError::usage(format!("the query `{text}` is not JMESPath"))

@@ -5,10 +5,43 @@ use serde_json::{Value as Json, json};
 use super::context::Context;
 use super::error::{CommandError, Exit};
 use crate::config::edit::{Draft, EditError, Existing, Value, value_of};
-use crate::config::keys::{KeyPath, check_name, nearest};
+use crate::config::keys::{KeyPath, check_name};
 use crate::config::{Loaded, Origin};
+use crate::nearest;
 use crate::ui::output::{Cell, Column, Listing, Row, Tone};
 use crate::ui::text::escape;
+
+/// What is done with the entries of a section; `A` is what adding one takes.
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Verb<A: clap::Args> {
+    Add(A),
+    Rm(Names),
+    /// List them, and say where each stands
+    Ls,
+}
+
+/// Remove some from your config
+#[derive(Debug, clap::Args)]
+pub(super) struct Names {
+    /// Their names
+    #[arg(required = true, value_name = "NAME")]
+    names: Vec<String>,
+}
+
+/// Does one of them for a section, which says itself how an entry is added and how all are listed.
+pub(super) fn run<A: clap::Args>(
+    ctx: &Context,
+    section: &str,
+    verb: Verb<A>,
+    add: impl FnOnce(&Context, A) -> Result<Exit, CommandError>,
+    ls: impl FnOnce(&Context) -> Result<Exit, CommandError>,
+) -> Result<Exit, CommandError> {
+    match verb {
+        Verb::Add(args) => add(ctx, args),
+        Verb::Rm(args) => remove(ctx, section, &args.names),
+        Verb::Ls => ls(ctx),
+    }
+}
 
 /// Whether an entry of that name may be replaced.
 #[derive(Debug, Clone, Copy, clap::Args)]
@@ -69,7 +102,7 @@ pub(super) fn save(ctx: &Context, draft: Draft, path: &KeyPath, did: &str) -> Re
 }
 
 /// Takes entries out of the user's file, all or none.
-pub(super) fn remove(ctx: &Context, section: &str, names: &[String]) -> Result<Exit, CommandError> {
+fn remove(ctx: &Context, section: &str, names: &[String]) -> Result<Exit, CommandError> {
     let mut draft = Draft::open(ctx.places())?;
     for name in names {
         let path = KeyPath::from([section, name.as_str()]);
@@ -98,7 +131,7 @@ fn elsewhere(ctx: &Context, error: EditError, section: &str, name: &str) -> Comm
         None => {
             let entries = loaded.json(&KeyPath::from([section]));
             let known = entries.as_ref().and_then(Json::as_object).into_iter();
-            match nearest(name, known.flat_map(|known| known.keys().map(String::as_str))) {
+            match nearest::one(name, known.flat_map(|known| known.keys().map(String::as_str))) {
                 Some(near) => failure.hint(format!("did you mean `{near}`?")),
                 None => failure,
             }

@@ -1,7 +1,7 @@
 //! `ssmx preset add|rm|ls`: saved port forwards.
 
 use super::context::Context;
-use super::entries::{self, EntryRow, Replacing};
+use super::entries::{self, EntryRow, Replacing, Verb};
 use super::error::{CommandError, Exit};
 use crate::config::edit::{Array, Draft, Existing, Value};
 use crate::config::keys::KeyPath;
@@ -13,14 +13,7 @@ use crate::ids::{Bind, ForwardSpec, Local};
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
-    verb: Verb,
-}
-
-#[derive(Debug, clap::Subcommand)]
-enum Verb {
-    Add(Add),
-    Rm(Rm),
-    Ls,
+    verb: Verb<Add>,
 }
 
 /// Save a port forward in your config
@@ -43,24 +36,12 @@ struct Add {
     replacing: Replacing,
 }
 
-/// Remove presets from your config
-#[derive(Debug, clap::Args)]
-struct Rm {
-    /// The presets
-    #[arg(required = true, value_name = "NAME")]
-    names: Vec<String>,
-}
-
 /// Does one of them.
 ///
 /// # Errors
 /// Those of the config, of the user's file and of stdout.
 pub fn run(ctx: &Context, args: Args) -> Result<Exit, CommandError> {
-    match args.verb {
-        Verb::Add(args) => add(ctx, args),
-        Verb::Rm(args) => entries::remove(ctx, "presets", &args.names),
-        Verb::Ls => ls(ctx),
-    }
+    entries::run(ctx, "presets", args.verb, add, ls)
 }
 
 fn add(ctx: &Context, args: Add) -> Result<Exit, CommandError> {

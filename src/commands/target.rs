@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::context::Context;
-use super::entries::{self, EntryRow, Replacing};
+use super::entries::{self, EntryRow, Replacing, Verb};
 use super::error::{CommandError, Exit};
 use crate::config::edit::{Draft, Value};
 use crate::config::keys::KeyPath;
@@ -15,14 +15,7 @@ use crate::ids::NodeId;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
-    verb: Verb,
-}
-
-#[derive(Debug, clap::Subcommand)]
-enum Verb {
-    Add(Add),
-    Rm(Rm),
-    Ls,
+    verb: Verb<Add>,
 }
 
 /// Add a named target to your config
@@ -39,24 +32,12 @@ struct Add {
     replacing: Replacing,
 }
 
-/// Remove named targets from your config
-#[derive(Debug, clap::Args)]
-struct Rm {
-    /// The friendly names
-    #[arg(required = true, value_name = "NAME")]
-    names: Vec<String>,
-}
-
 /// Does one of them.
 ///
 /// # Errors
 /// Those of the config, of the user's file and of stdout.
 pub fn run(ctx: &Context, args: Args) -> Result<Exit, CommandError> {
-    match args.verb {
-        Verb::Add(args) => add(ctx, args),
-        Verb::Rm(args) => entries::remove(ctx, "targets", &args.names),
-        Verb::Ls => ls(ctx),
-    }
+    entries::run(ctx, "targets", args.verb, add, ls)
 }
 
 fn add(ctx: &Context, args: Add) -> Result<Exit, CommandError> {

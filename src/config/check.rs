@@ -7,10 +7,11 @@ use toml_edit::{Item, TableLike};
 
 use super::document::Document;
 use super::error::{Problem, Weight};
-use super::keys::{KeyPath, check_name, nearest};
+use super::keys::{KeyPath, check_name};
 use super::origin::Origin;
 use super::schema::Config;
 use super::shape::{Key, Leaf, Shape, Shaped as _};
+use crate::nearest;
 
 /// Which layer a value stands in, lowest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -249,7 +250,7 @@ impl Walk<'_> {
             ..Problem::error(origin, format!("`{name}` is not a key that is known {place}"))
         };
         let names = || keys.iter().map(|key| key.name);
-        problem = match nearest(name, names()) {
+        problem = match nearest::one(name, names()) {
             Some(near) => problem.did_you_mean(Some(near)),
             None => problem.hint(format!(
                 "known there are {}; keys that begin with x- are free",
@@ -313,7 +314,7 @@ pub(super) fn expected(shape: &Shape) -> String {
 /// What to write instead, where the value shows what was meant.
 fn leaf_hint(leaf: &Leaf, value: &toml_edit::Value) -> Option<String> {
     if let Some(text) = value.as_str() {
-        if let Some(near) = nearest(text, leaf.choices.iter().copied()) {
+        if let Some(near) = nearest::one(text, leaf.choices.iter().copied()) {
             return Some(format!("did you mean \"{near}\"?"));
         }
         let bare: toml_edit::Value = text.trim().parse().ok()?;

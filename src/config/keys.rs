@@ -112,17 +112,6 @@ pub fn check_name(section: &str, name: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// The known word that somebody may have meant.
-pub fn nearest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let typed = typed.to_lowercase();
-    known
-        .into_iter()
-        .map(|word| (strsim::jaro_winkler(&typed, &word.to_lowercase()), word))
-        .filter(|(likeness, _)| *likeness > 0.8)
-        .max_by(|a, b| a.0.total_cmp(&b.0).then(b.1.cmp(a.1)))
-        .map(|(_, word)| word)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -180,12 +169,5 @@ mod tests {
         assert!(matches!(shape("presets.x.target"), Some(Shape::OneOrList(_))));
         assert!(shape("defaults.regoin").is_none());
         assert!(shape("defaults.region.x").is_none());
-    }
-
-    #[test]
-    fn near_words_are_found_and_far_ones_are_not() {
-        assert_eq!(nearest("regoin", ["profile", "region"]), Some("region"));
-        assert_eq!(nearest("Region", ["profile", "region"]), Some("region"));
-        assert_eq!(nearest("zzz", ["profile", "region"]), None);
     }
 }

@@ -9,10 +9,11 @@ use figment::{Figment, Metadata, Profile, Provider};
 use super::check::{Layer, Rank};
 use super::error::Problem;
 use super::guard::{guard_defaults, guard_entry};
-use super::keys::{KeyPath, SHARED_NAMES, nearest};
+use super::keys::{KeyPath, SHARED_NAMES};
 use super::origin::Origin;
 use super::overrides::overlay;
 use super::schema::Config;
+use crate::nearest;
 
 /// A name that a higher layer uses for something else.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -291,7 +292,7 @@ fn expand(
                 let message = format!(
                     "`{path}.extends` is \"{base_name}\", expected the name of an entry of `[{section}]`"
                 );
-                problems.push(Problem::error(origin, message).did_you_mean(nearest(&base_name, known)));
+                problems.push(Problem::error(origin, message).did_you_mean(nearest::one(&base_name, known)));
             }
         }
     }

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::error::Problem;
-use super::keys::{KeyPath, nearest};
+use super::keys::KeyPath;
 use super::origin::Origin;
 use super::schema::{Config, Preset, Target};
 use crate::ids::{NodeId, Version};
+use crate::nearest;
 
 /// Checks a merged config. Of `damaged` entries something is missing that was told of already.
 pub(super) fn check(
@@ -152,7 +153,7 @@ impl Rules<'_> {
         // A chain's last link is told where it stands.
         if !self.is_target(current) && chain.len() == 2 {
             let known = self.config.targets.keys().map(String::as_str);
-            let near = nearest(current, known).map(str::to_owned);
+            let near = nearest::one(current, known).map(str::to_owned);
             let message = format!("`{path}` is \"{current}\", expected the name of a target");
             self.error(&path, message).hint = near.map(|near| format!("did you mean `{near}`?"));
         }
@@ -203,7 +204,7 @@ impl Rules<'_> {
             return;
         }
         let known = self.config.targets.keys().chain(self.config.aliases.keys());
-        let near = nearest(name, known.map(String::as_str)).map(str::to_owned);
+        let near = nearest::one(name, known.map(String::as_str)).map(str::to_owned);
         let message =
             format!("`{path}` is \"{word}\", expected the name of a target or alias, an id or a selector");
         self.error(path, message).hint = Some(near.map_or_else(
@@ -221,7 +222,7 @@ impl Rules<'_> {
         for member in members {
             if !self.config.presets.contains_key(member) && !self.is_damaged("presets", member) {
                 let known = self.config.presets.keys().map(String::as_str);
-                let near = nearest(member, known).map(str::to_owned);
+                let near = nearest::one(member, known).map(str::to_owned);
                 let message = format!("`{path}` has \"{member}\", expected the name of a preset");
                 self.error(&path, message).hint = near.map(|near| format!("did you mean `{near}`?"));
             } else if !seen.insert(member) {

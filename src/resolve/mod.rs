@@ -6,12 +6,12 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
-pub mod nearest;
 pub mod order;
 pub mod selector;
 
 use crate::ids::{AccountId, NodeId, Region};
 use crate::inventory::query::{Pattern, Query};
+use crate::nearest;
 use order::Pick;
 use selector::SelectorError;
 
@@ -23,7 +23,7 @@ pub trait Names {
     fn alias(&self, name: &str) -> Option<String>;
     /// A named target.
     fn target(&self, name: &str) -> Option<NamedTarget>;
-    /// All aliases and named targets, for [`nearest`].
+    /// All aliases and named targets, for [`crate::nearest`].
     fn all(&self) -> Vec<String>;
 }
 
@@ -113,7 +113,7 @@ pub fn read(typed: &str, names: &impl Names) -> Result<Wanted, Unreadable> {
     if let Some(name) = typed.strip_prefix("target/") {
         return named(name, names)?.ok_or_else(|| Unreadable::NoSuchTarget {
             name: name.to_owned(),
-            near: nearest::nearest(name, names.all()),
+            near: nearest::some(name, names.all()),
         });
     }
     // A Name may hold slashes, and so may a profile's: the longest beginning that is a profile counts.
@@ -162,7 +162,7 @@ fn named(name: &str, names: &impl Names) -> Result<Option<Wanted>, Unreadable> {
         return match alias {
             // The config is checked for this; a hand-made one is not trusted to be.
             Some(_) => Err(Unreadable::NoSuchTarget {
-                near: nearest::nearest(&target_name, names.all()),
+                near: nearest::some(&target_name, names.all()),
                 name: target_name,
             }),
             None => Ok(None),

@@ -5,7 +5,6 @@ pub mod output;
 pub mod picker;
 pub mod progress;
 pub mod prompt;
-pub mod table;
 pub mod text;
 
 use std::io::{self, IsTerminal as _, Write as _};

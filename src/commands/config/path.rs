@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
+use serde_json::{Map, Value, json};
+
 use crate::commands::context::Context;
 use crate::commands::error::{CommandError, Exit};
-use crate::ui::table;
+use crate::ui::output::{Cell, Field, Record, Tone};
 
 /// Print where the user's config file is
 #[derive(Debug, clap::Args)]
@@ -35,15 +37,34 @@ pub(super) fn run(ctx: &Context, args: Args) -> Result<Exit, CommandError> {
         ("cache", places.cache.as_deref()),
         ("runtime", places.runtime.as_deref()),
     ];
-    let rows: Vec<(&str, String)> = rows
-        .into_iter()
-        .filter_map(|(what, path)| Some((what, described(path?))))
-        .collect();
-    ctx.ui().data(&table::fields(&rows))?;
+    let record = Record {
+        name: "config/path".to_owned(),
+        fields: rows
+            .iter()
+            .map(|(what, path)| Field::new(what, path.map(described).unwrap_or_default()))
+            .collect(),
+        document: rows
+            .iter()
+            .map(|(what, path)| ((*what).to_owned(), document(*path)))
+            .collect::<Map<_, _>>()
+            .into(),
+    };
+    ctx.ui()
+        .record(&ctx.output_by(ctx.globals().output.unwrap_or_default())?, &record)?;
     Ok(Exit::SUCCESS)
 }
 
-fn described(path: &Path) -> String {
-    let there = if path.exists() { "" } else { " (not there)" };
-    format!("{}{there}", path.display())
+fn document(path: Option<&Path>) -> Value {
+    path.map_or(
+        Value::Null,
+        |path| json!({ "path": path.display().to_string(), "exists": path.exists() }),
+    )
+}
+
+fn described(path: &Path) -> Cell {
+    if path.exists() {
+        Cell::from(path.display().to_string())
+    } else {
+        Cell::toned(format!("{} (not there)", path.display()), Tone::Faint)
+    }
 }

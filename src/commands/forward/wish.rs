@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::config::schema::Preset;
 use crate::config::values;
 use crate::ids::{Bind, ForwardSpec, Local, Region, Remote};
-use crate::resolve::nearest::nearest;
+use crate::nearest;
 
 /// One forward, as it was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,7 +119,7 @@ fn unknown(word: &str, config: &Config) -> CommandError {
             .hint(format!("say through which node: `ssmx forward TARGET {word}`"));
     }
     let names = config.presets.keys().chain(config.groups.keys());
-    let near = nearest(word, names.cloned());
+    let near = nearest::some(word, names.cloned());
     let failure = CommandError::usage(format!("there is no preset or group `{word}`"));
     let failure = match near.as_slice() {
         [] => failure,

@@ -3,6 +3,7 @@
 use clap::Command;
 
 use super::super::error::CommandError;
+use crate::nearest;
 
 /// What people type who know other tools, and what they mean.
 const FOREIGN: &[(&str, &str)] = &[
@@ -43,7 +44,7 @@ pub fn no_such_command(command: &Command, path: &str, word: &str) -> CommandErro
     let spoken = format!("`{word}` is not a command of `{path}`");
     let error = suggest(CommandError::usage(spoken), command, path, word);
     let is_root = path == "ssmx" && command.find_subcommand("connect").is_some();
-    if is_root && foreign(command, word).is_none() && nearest(command, word).is_none() {
+    if is_root && foreign(command, word).is_none() && near(command, word).is_none() {
         return error.hint(format!("to get onto a node of that name: `ssmx connect {word}`"));
     }
     error.hint(format!("`{path} --help` lists the commands"))
@@ -61,7 +62,7 @@ pub(super) fn no_such_topic(command: &Command, word: &str) -> CommandError {
 fn suggest(error: CommandError, command: &Command, path: &str, word: &str) -> CommandError {
     let meant = foreign(command, word)
         .filter(|_| path == "ssmx")
-        .or_else(|| nearest(command, word));
+        .or_else(|| near(command, word));
     match meant {
         Some(meant) => error.hint(format!("did you mean `{path} {meant}`?")),
         None => error,
@@ -77,7 +78,7 @@ fn foreign(command: &Command, word: &str) -> Option<&'static str> {
 }
 
 /// The command whose name or alias is most like the word, where one is like it at all.
-fn nearest<'a>(command: &'a Command, word: &str) -> Option<&'a str> {
+fn near<'a>(command: &'a Command, word: &str) -> Option<&'a str> {
     let spellings = command
         .get_subcommands()
         .filter(|sub| !sub.is_hide_set())
@@ -86,12 +87,10 @@ fn nearest<'a>(command: &'a Command, word: &str) -> Option<&'a str> {
                 .into_iter()
                 .map(move |name| (name, sub.get_name()))
         });
-    let word = word.to_lowercase();
-    spellings
-        .map(|(spelling, name)| (strsim::jaro_winkler(&word, spelling), name))
-        .filter(|(likeness, _)| *likeness > 0.75)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, name)| name)
+    let spellings: Vec<(&str, &str)> = spellings.collect();
+    let near = nearest::one(word, spellings.iter().map(|(spelling, _)| *spelling))?;
+    let meant = spellings.iter().find(|(spelling, _)| *spelling == near);
+    meant.map(|(_, name)| *name)
 }
 
 #[cfg(test)]
@@ -106,9 +105,9 @@ mod tests {
 
     #[test]
     fn the_nearest_name_is_found_by_its_aliases_too() {
-        assert_eq!(nearest(&command(), "conect"), Some("connect"));
-        assert_eq!(nearest(&command(), "shel"), Some("connect"));
-        assert_eq!(nearest(&command(), "xyzzy"), None);
+        assert_eq!(near(&command(), "conect"), Some("connect"));
+        assert_eq!(near(&command(), "shel"), Some("connect"));
+        assert_eq!(near(&command(), "xyzzy"), None);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::commands::error::{CommandError, Kind};
 use crate::ids::Scope;
 use crate::inventory::lookup::{Found, some_names};
 use crate::inventory::query::Pattern;
-use crate::resolve::nearest::nearest;
+use crate::nearest;
 use crate::resolve::{Names as _, Via};
 
 /// Names of the snapshot that are compared for "did you mean".
@@ -54,7 +54,7 @@ impl Search<'_> {
             Some(snapshot) => known.extend(snapshot.names("", MANY).into_iter().filter_map(|row| row.name)),
             None => known.extend(some_names(self.reached.aws.as_ref()).await),
         }
-        nearest(&self.wanted.name, known)
+        nearest::some(&self.wanted.name, known)
     }
 
     /// Where else the same thing is remembered to be.
@@ -97,7 +97,7 @@ impl Search<'_> {
         let (before, _) = self.wanted.name.split_once('/')?;
         let profiles = self.ctx.profiles().await.ok()?;
         let names = profiles.names().into_iter().map(ToOwned::to_owned);
-        let near = words::did_you_mean(&nearest(before, names));
+        let near = words::did_you_mean(&nearest::some(before, names));
         Some(match near {
             Some(near) => format!("no AWS profile is called `{before}`; {near}"),
             None => format!("no AWS profile is called `{before}`, so it was taken for a part of the name"),
