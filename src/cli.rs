@@ -10,8 +10,8 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 use crate::commands::context::{Context, GlobalArgs};
 use crate::commands::error::{CommandError, Exit, Kind};
 use crate::commands::{
-    alias, as_plugin, complete, completions, config, connect, console, describe, doctor, exec, forward, help,
-    iam_policy, login, ls, plugin, preset, proxy, resolve, sessions, target, version, via_aws, whoami,
+    alias, as_plugin, complete, completions, config, connect, console, describe, doctor, exec, forward, get,
+    help, iam_policy, login, ls, plugin, preset, proxy, resolve, sessions, target, version, via_aws, whoami,
 };
 use crate::ui::{Color, Ui};
 
@@ -43,6 +43,8 @@ enum Command {
     Exec(exec::Args),
     #[command(visible_aliases = ["port-forward", "pf"])]
     Forward(Box<forward::Args>),
+    #[command(hide = true)]
+    Get(get::Args),
     Help(help::Args),
     Ls(ls::Args),
     Plugin(plugin::Args),
@@ -69,6 +71,7 @@ impl Command {
             Self::Connect(_) => "connect",
             Self::Describe(_) => "describe",
             Self::Exec(_) => "exec",
+            Self::Get(_) => "get",
             Self::Help(_) => "help",
             Self::Forward(_) => "forward",
             Self::Ls(_) => "ls",
@@ -190,6 +193,7 @@ fn dispatch(ctx: &Context, command: Option<Command>) -> Result<Exit, CommandErro
         Some(Command::Connect(args)) => waiting(connect::run(ctx, args)),
         Some(Command::Exec(args)) => waiting(exec::run(ctx, args)),
         Some(Command::Describe(args)) => waiting(describe::run(ctx, args)),
+        Some(Command::Get(args)) => waiting(get::run(ctx, args)),
         Some(Command::Help(args)) => help::run(ctx, &args, self::command()),
         Some(Command::Forward(args)) => carrying(forward::run(ctx, *args)),
         Some(Command::Ls(args)) => waiting(ls::run(ctx, args)),

@@ -20,6 +20,7 @@ pub mod login;
 mod pace;
 pub mod profiles;
 mod query;
+pub mod regions;
 mod request;
 pub mod sections;
 pub mod session;
@@ -167,6 +168,31 @@ impl Aws {
     /// The region in use.
     pub fn region(&self) -> &Region {
         &self.region
+    }
+
+    /// The same credentials in another region of the partition.
+    #[must_use]
+    pub fn in_region(&self, region: Region) -> Self {
+        let sdk = self.sdk.clone().into_builder();
+        let sdk = sdk.region(aws_config::Region::new(region.to_string())).build();
+        Self {
+            settings: Settings {
+                region: Some(region.clone()),
+                ..self.settings.clone()
+            },
+            profile: self.profile.clone(),
+            region,
+            told_account: self.told_account.clone(),
+            account: self.account.clone(),
+            credentials: self.credentials.clone(),
+            http: self.http.clone(),
+            sdk,
+            dialer: Arc::clone(&self.dialer),
+            // AWS counts calls by region.
+            pace: Arc::default(),
+            ec2: OnceLock::new(),
+            ssm: OnceLock::new(),
+        }
     }
 
     /// The endpoint that every service is reached by, where one was chosen.

@@ -43,7 +43,7 @@ fn add(ctx: &Context, args: Add) -> Result<Exit, CommandError> {
     entries::save(ctx, draft, &path, "wrote")
 }
 
-fn ls(ctx: &Context) -> Result<Exit, CommandError> {
+pub(super) fn ls(ctx: &Context) -> Result<Exit, CommandError> {
     let loaded = ctx.loaded()?;
     let rows: Vec<EntryRow> = loaded
         .config

@@ -5,7 +5,9 @@ use std::sync::{Arc, OnceLock};
 
 use super::error::CommandError;
 use super::reach::Ways;
-use crate::aws::env;
+use super::targets::scope;
+use crate::aws::sections::Sections;
+use crate::aws::{ProfileChoice, env};
 use crate::config::load::FileState;
 use crate::config::{self, Config, Flags, Loaded, Places};
 use crate::ledger::Ledger;
@@ -249,7 +251,16 @@ impl Context {
             .config()
             .ok()
             .and_then(|config| config.defaults.pager.clone());
-        let asked = ours.or_else(env::aws_pager).or_else(env::general_pager);
+        // Of the profile's own section, as the AWS CLI reads it; at a terminal alone, so no script pays for it.
+        let of_the_profile = || {
+            let choice = scope::profile_here(self).ok()?;
+            let name = choice.as_ref().map_or("default", ProfileChoice::name);
+            Sections::load().value(name, "cli_pager").map(ToOwned::to_owned)
+        };
+        let asked = ours
+            .or_else(env::aws_pager)
+            .or_else(of_the_profile)
+            .or_else(env::general_pager);
         match asked.as_deref() {
             Some("none") => Pager::Off,
             Some(asked) => Pager::by(asked),

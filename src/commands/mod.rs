@@ -18,6 +18,7 @@ mod entries;
 pub mod error;
 pub mod exec;
 pub mod forward;
+pub mod get;
 pub mod help;
 pub mod iam_policy;
 pub mod login;

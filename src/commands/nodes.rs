@@ -19,8 +19,20 @@ pub struct NodeRow<'a> {
     pub tags: &'a [String],
 }
 
+/// Over what a listing spreads: what tells its rows apart is never left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Breadth {
+    /// One account, one region.
+    OneScope,
+    /// Regions of one account.
+    Regions,
+    /// Accounts.
+    Accounts,
+}
+
 /// A listing of nodes, with the given tags as further columns.
-pub fn listing(tags: &[String]) -> Listing {
+pub fn listing(tags: &[String], breadth: Breadth) -> Listing {
+    let at = |shown: bool, column: Column| if shown { column.whole() } else { column.wide() };
     let mut columns = vec![
         Column::new("name", "name"),
         Column::new("id", "id").whole(),
@@ -37,8 +49,8 @@ pub fn listing(tags: &[String]) -> Listing {
         Column::new("launched", "launched").wide(),
         Column::new("asg", "asg").wide(),
         Column::new("vpc", "vpc").wide(),
-        Column::new("account", "account").wide(),
-        Column::new("region", "region").wide(),
+        at(breadth == Breadth::Accounts, Column::new("account", "account")),
+        at(breadth != Breadth::OneScope, Column::new("region", "region")),
     ]);
     Listing {
         key: "nodes",

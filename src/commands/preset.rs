@@ -116,7 +116,7 @@ fn said(targets: &[&str], spec: &ForwardSpec) -> Vec<(KeyPath, Value)> {
     values
 }
 
-fn ls(ctx: &Context) -> Result<Exit, CommandError> {
+pub(super) fn ls(ctx: &Context) -> Result<Exit, CommandError> {
     let loaded = ctx.loaded()?;
     let config = &loaded.config;
     let rows: Vec<EntryRow> = config

@@ -9,7 +9,7 @@ use tokio::sync::OnceCell;
 use super::context::Context;
 use super::error::CommandError;
 use super::sign_in;
-use crate::aws::credentials::Mfa;
+use crate::aws::error::ServiceError;
 use crate::aws::profiles::Profiles;
 use crate::aws::{Aws, ProfileChoice, Settings};
 use crate::ids::Region;
@@ -20,6 +20,15 @@ use crate::inventory::snapshot::Snapshots;
 pub struct Ways {
     profiles: OnceCell<Profiles>,
     taken: Mutex<HashMap<Way, Arc<Aws>>>,
+}
+
+/// Whether a person may be asked for what credentials want: a code, a login.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asking {
+    /// Where one is there.
+    Allowed,
+    /// Not now: what needs it fails.
+    Never,
 }
 
 /// A profile and a region, as they were asked for.
@@ -63,22 +72,6 @@ impl Context {
         })
     }
 
-    /// AWS by a profile in a region, where that takes no person.
-    ///
-    /// # Errors
-    /// When the profile or its credentials cannot be used, and where somebody would have to be asked.
-    pub async fn aws_unasked(
-        &self,
-        profile: ProfileChoice,
-        region: Option<Region>,
-    ) -> Result<Arc<Aws>, CommandError> {
-        let by = format!("AWS cannot be reached by profile `{}`", profile.name());
-        let mut settings = self.settings(Some(profile), region)?;
-        settings.mfa = Mfa::default();
-        let loaded = Aws::load(settings).await.map(Arc::new);
-        loaded.map_err(|error| CommandError::aws(by, &error))
-    }
-
     /// AWS by a profile in a region; the same one for the same words.
     ///
     /// # Errors
@@ -95,15 +88,27 @@ impl Context {
         }
         let settings = self.settings(way.0.clone(), way.1.clone())?;
         let loaded = sign_in::load(self.ui(), settings).await.map(Arc::new);
-        let aws = loaded.map_err(|error| {
-            let by = way.0.as_ref().map_or_else(
-                || "AWS cannot be reached with the ambient credentials".to_owned(),
-                |choice| format!("AWS cannot be reached by profile `{}`", choice.name()),
-            );
-            CommandError::aws(by, &error)
-        })?;
+        let aws = loaded.map_err(|error| out_of_reach(way.0.as_ref(), &error))?;
         taken().insert(way, Arc::clone(&aws));
         Ok(aws)
+    }
+
+    /// The same where nobody is to be asked: for what goes over many profiles, of which most are of no interest
+    /// just now.
+    ///
+    /// # Errors
+    /// As for [`Context::aws`], and where a code or a login would be wanted.
+    pub async fn aws_unasked(
+        &self,
+        profile: ProfileChoice,
+        region: Option<Region>,
+    ) -> Result<Arc<Aws>, CommandError> {
+        let mut settings = self.settings(Some(profile.clone()), region)?;
+        settings.mfa.person = None;
+        // A code is good once; for which of them it was meant nobody said.
+        settings.mfa.code = None;
+        let loaded = Aws::load(settings).await.map(Arc::new);
+        loaded.map_err(|error| out_of_reach(Some(&profile), &error))
     }
 
     /// The snapshots of this user; where there is no home, below a directory that does not exist.
@@ -111,4 +116,12 @@ impl Context {
         let nowhere = Path::new("/nonexistent");
         Snapshots::new(self.places().cache.as_deref().unwrap_or(nowhere))
     }
+}
+
+fn out_of_reach(profile: Option<&ProfileChoice>, error: &ServiceError) -> CommandError {
+    let by = profile.map_or_else(
+        || "AWS cannot be reached with the ambient credentials".to_owned(),
+        |choice| format!("AWS cannot be reached by profile `{}`", choice.name()),
+    );
+    CommandError::aws(by, error)
 }

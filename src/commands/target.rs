@@ -83,7 +83,7 @@ fn meaning(word: &str) -> (String, String) {
     }
 }
 
-fn ls(ctx: &Context) -> Result<Exit, CommandError> {
+pub(super) fn ls(ctx: &Context) -> Result<Exit, CommandError> {
     let loaded = ctx.loaded()?;
     let config = &loaded.config;
     let rows: Vec<EntryRow> = config

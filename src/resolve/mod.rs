@@ -110,6 +110,11 @@ pub fn read(typed: &str, names: &impl Names) -> Result<Wanted, Unreadable> {
     if let Some(id) = id(typed) {
         return Ok(wanted(Via::Id, typed, Query::id(id)));
     }
+    // As `-o name` prints it.
+    if let Some(id) = typed.strip_prefix("instance/").and_then(id) {
+        let name = id.to_string();
+        return Ok(wanted(Via::Id, &name, Query::id(id)));
+    }
     if let Some(name) = typed.strip_prefix("target/") {
         return named(name, names)?.ok_or_else(|| Unreadable::NoSuchTarget {
             name: name.to_owned(),

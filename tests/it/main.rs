@@ -12,6 +12,7 @@ mod forward;
 mod generated;
 mod house;
 mod iam_policy;
+mod ls;
 mod sessions;
 mod targets;
 #[allow(dead_code, reason = "stories take of it what they need")]

@@ -10,6 +10,7 @@ use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
 use super::answer::{Collected, MOST, is_safe};
 use super::request::Request;
 use super::world::World;
+use crate::aws::regions;
 use crate::commands::help::topics::NAMES;
 use crate::inventory::node::{AgentState, InstanceState};
 use crate::inventory::snapshot::Row;
@@ -283,7 +284,7 @@ impl State {
                 .map(str::to_owned),
         );
         near.iter().for_each(|region| offers.add(region, "in use"));
-        REGIONS
+        regions::ALL
             .iter()
             .filter(|region| !near.contains(**region))
             .for_each(|region| offers.add(region, ""));
@@ -381,45 +382,4 @@ const DOCUMENTS: &[(&str, &str)] = &[
     ),
     ("AWS-StartSSHSession", "ssh"),
     ("SSM-SessionManagerRunShell", "the account's preferences"),
-];
-
-/// Regions of AWS. One that is missing here can be typed all the same.
-const REGIONS: &[&str] = &[
-    "af-south-1",
-    "ap-east-1",
-    "ap-east-2",
-    "ap-northeast-1",
-    "ap-northeast-2",
-    "ap-northeast-3",
-    "ap-south-1",
-    "ap-south-2",
-    "ap-southeast-1",
-    "ap-southeast-2",
-    "ap-southeast-3",
-    "ap-southeast-4",
-    "ap-southeast-5",
-    "ap-southeast-7",
-    "ca-central-1",
-    "ca-west-1",
-    "cn-north-1",
-    "cn-northwest-1",
-    "eu-central-1",
-    "eu-central-2",
-    "eu-north-1",
-    "eu-south-1",
-    "eu-south-2",
-    "eu-west-1",
-    "eu-west-2",
-    "eu-west-3",
-    "il-central-1",
-    "me-central-1",
-    "me-south-1",
-    "mx-central-1",
-    "sa-east-1",
-    "us-east-1",
-    "us-east-2",
-    "us-gov-east-1",
-    "us-gov-west-1",
-    "us-west-1",
-    "us-west-2",
 ];

@@ -93,11 +93,27 @@ const EXAMPLES: &[(&str, &[Example])] = &[
                 "just the ids, for a script",
             ),
             (
-                "ssmx ls -o wide --sort-by launched",
-                "all columns, the oldest first",
+                "ssmx ls --all-profiles --all-regions",
+                "every account and region that can be reached",
             ),
+            ("ssmx ls --watch", "go on, and show what changes"),
         ],
     ),
+    (
+        "get",
+        &[("ssmx get instances", "as kubectl has it: the same as `ssmx ls`")],
+    ),
+    (
+        "get instances",
+        &[(
+            "ssmx get instances -l Role=web -o name",
+            "those with a tag, by name and id",
+        )],
+    ),
+    ("get sessions", &[("ssmx get sessions", "active sessions")]),
+    ("get targets", &[("ssmx get targets", "all named targets")]),
+    ("get aliases", &[("ssmx get aliases", "all aliases")]),
+    ("get presets", &[("ssmx get presets", "all presets")]),
     (
         "describe",
         &[

@@ -27,8 +27,9 @@ enum Command {
     End(EndArgs),
 }
 
+/// Which sessions.
 #[derive(Debug, Clone, clap::Args)]
-struct ListArgs {
+pub struct ListArgs {
     /// List those that have ended in the last thirty days
     #[arg(long)]
     history: bool,
@@ -85,7 +86,7 @@ pub async fn run(ctx: &Context, args: Args) -> Result<Exit, CommandError> {
     }
 }
 
-async fn listed(ctx: &Context, args: ListArgs) -> Result<Exit, CommandError> {
+pub(super) async fn listed(ctx: &Context, args: ListArgs) -> Result<Exit, CommandError> {
     if args.local {
         return local::run(ctx, args.target.as_deref()).await;
     }

@@ -6,6 +6,7 @@ use crate::aws::profiles::Profiles;
 use crate::aws::{Aws, ProfileChoice, env};
 use crate::commands::context::Context;
 use crate::commands::error::{CommandError, Kind};
+use crate::commands::reach::Asking;
 use crate::config::{Config, Loaded, Strength};
 use crate::ids::{AccountId, Region, Scope};
 use crate::resolve::NamedTarget;
@@ -53,10 +54,30 @@ pub async fn reach(
         target,
     };
     let aws = choices.aws().await?;
+    arrive(ctx, aws, target).await
+}
+
+/// Reaches the scope of a profile, whatever else is chosen.
+///
+/// # Errors
+/// As for [`reach`].
+pub async fn by_profile(ctx: &Context, profile: &str, asking: Asking) -> Result<Reached, CommandError> {
+    let choice = ProfileChoice::Explicit(profile.to_owned());
+    let choices = choices_here(ctx)?;
+    let region = choices.region(ctx.profiles().await?, Some(&choice), Rank::Named)?;
+    let aws = match asking {
+        Asking::Allowed => ctx.aws(Some(choice), region).await?,
+        Asking::Never => ctx.aws_unasked(choice, region).await?,
+    };
+    arrive(ctx, aws, None).await
+}
+
+/// Learns the account, holds it against the pins, and remembers who leads there.
+async fn arrive(ctx: &Context, aws: Arc<Aws>, target: Option<&NamedTarget>) -> Result<Reached, CommandError> {
     let scope = aws.scope().await.map_err(|error| {
         CommandError::aws(format!("cannot tell the account behind {}", way(&aws)), &error)
     })?;
-    check_pins(&loaded.config, target, &aws, &scope)?;
+    check_pins(&ctx.loaded()?.config, target, &aws, &scope)?;
     // A hint for completions; it can be done without.
     if let Err(error) = ctx.snapshots().reach().remember(aws.profile(), &scope) {
         tracing::debug!(%error, "which scope the profile reaches is not remembered");

@@ -65,6 +65,11 @@ impl Grid {
         }
     }
 
+    /// Appends what waited, and keeps to its widths from now on: more may come, but not soon.
+    pub(super) fn flush(&mut self, lines: &mut String) {
+        self.finish(lines);
+    }
+
     /// Appends what waited; a table without rows has no headings either.
     pub(super) fn finish(&mut self, lines: &mut String) {
         if self.waiting.as_ref().is_some_and(|waiting| !waiting.is_empty()) {

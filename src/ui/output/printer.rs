@@ -147,6 +147,11 @@ impl Printer {
     /// # Errors
     /// When stdout cannot be written.
     pub fn flush(&mut self) -> Result<(), OutputError> {
+        if let Way::Straight(Stage::Grid(grid)) = &mut self.way {
+            let mut text = String::new();
+            grid.flush(&mut text);
+            self.sink.write(&text)?;
+        }
         Ok(self.sink.flush()?)
     }
 
