@@ -81,6 +81,23 @@ pub enum Which {
     History,
 }
 
+fn on_node(node: &NodeId) -> Result<SessionFilter, ServiceError> {
+    SessionFilter::builder()
+        .key(SessionFilterKey::TargetId)
+        .value(node.as_str())
+        .build()
+        .map_err(|error| ServiceError::local(ErrorKind::Other, error.to_string()))
+}
+
+impl Which {
+    fn state(self) -> SessionState {
+        match self {
+            Self::Active => SessionState::Active,
+            Self::History => SessionState::History,
+        }
+    }
+}
+
 /// One row of DescribeSessions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionRecord {
@@ -189,14 +206,8 @@ impl Aws {
         target: Option<&NodeId>,
     ) -> Result<Vec<SessionRecord>, ServiceError> {
         const OPERATION: &str = "ssm:DescribeSessions";
-        let filter = target.and_then(|target| {
-            let filter = SessionFilter::builder().key(SessionFilterKey::TargetId);
-            filter.value(target.as_str()).build().ok()
-        });
-        let state = match which {
-            Which::Active => SessionState::Active,
-            Which::History => SessionState::History,
-        };
+        let filter = target.map(on_node).transpose()?;
+        let state = which.state();
         let mut records = Vec::new();
         let mut token = None;
         loop {
@@ -218,6 +229,31 @@ impl Aws {
                 return Ok(records);
             }
         }
+    }
+
+    /// Sessions of one node, the last ones first; not all that there are.
+    ///
+    /// # Errors
+    /// What AWS refuses.
+    pub async fn sessions_of(&self, node: &NodeId, which: Which) -> Result<Vec<SessionRecord>, ServiceError> {
+        self.pace().await;
+        let page = self
+            .ssm()
+            .describe_sessions()
+            .state(which.state())
+            .filters(on_node(node)?)
+            .max_results(50)
+            .send()
+            .await
+            .map_err(|error| ServiceError::from_sdk("ssm:DescribeSessions", error))?;
+        let mut records: Vec<SessionRecord> = page
+            .sessions
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(record)
+            .collect();
+        records.sort_by_key(|record| std::cmp::Reverse(record.started));
+        Ok(records)
     }
 
     /// Whether the node is reachable just now.

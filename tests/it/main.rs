@@ -5,6 +5,7 @@ mod aws_alias;
 mod completion;
 mod config;
 mod credentials;
+mod describe;
 mod doctor;
 mod env;
 mod exec;

@@ -415,6 +415,7 @@ fn a_listing_shows_states_and_reasons() {
     launched:       2026-09-01 08:00:00Z
     tags:           Name=prod-cache
                     env=prod
+    shells logged:  no
     ");
 }
 
