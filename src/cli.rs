@@ -9,9 +9,11 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 
 use crate::commands::context::{Context, GlobalArgs};
 use crate::commands::error::{CommandError, Exit, Kind};
+use crate::commands::start::Start;
 use crate::commands::{
     alias, as_plugin, complete, completions, config, connect, console, describe, doctor, exec, forward, get,
-    help, iam_policy, login, ls, plugin, preset, proxy, resolve, sessions, target, version, via_aws, whoami,
+    help, iam_policy, login, ls, plugin, preset, proxy, resolve, sessions, start, target, version, via_aws,
+    whoami,
 };
 use crate::ui::{Color, Ui};
 
@@ -186,7 +188,10 @@ fn preflight(ctx: &Context) -> Result<(), CommandError> {
 
 fn dispatch(ctx: &Context, command: Option<Command>) -> Result<Exit, CommandError> {
     match command {
-        None => help::run(ctx, &help::Args::default(), self::command()),
+        None => match start::begin(ctx) {
+            Start::Choose => waiting(start::choose(ctx)),
+            Start::Help => start::help(ctx, self::command()),
+        },
         Some(Command::Alias(args)) => alias::run(ctx, args),
         Some(Command::Completions(args)) => completions::run(ctx, &args),
         Some(Command::Config(args)) => config::run(ctx, args),

@@ -99,6 +99,7 @@ impl Ui {
             Color::On => true,
             Color::Off => false,
         };
+        dialoguer::console::set_colors_enabled_stderr(styled_talk);
         let styled_data = match color {
             Color::Auto => anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never,
             Color::On => true,

@@ -15,6 +15,7 @@ mod house;
 mod iam_policy;
 mod ls;
 mod sessions;
+mod picker;
 mod targets;
 #[allow(dead_code, reason = "stories take of it what they need")]
 mod terminal;

@@ -6,7 +6,7 @@ use crate::config::schema::Preset;
 use crate::config::values::Local;
 use crate::ui::Presence;
 use crate::ui::output::{Cell, Column, Listing, Row};
-use crate::ui::picker;
+use crate::ui::picker::{self, Entry};
 use serde_json::{Value, json};
 
 /// Lets a person choose a preset; lists them where nobody is there. `None`: there is nothing to run.
@@ -42,11 +42,11 @@ pub fn choose(ctx: &Context) -> Result<Option<String>, CommandError> {
         printer.finish()?;
         return Ok(None);
     }
-    let lines: Vec<String> = lines
+    let lines: Vec<Entry> = lines
         .iter()
-        .map(|line| format!("{}  {} → {} via {}", line.name, line.local, line.remote, line.via))
+        .map(|line| format!("{}  {} → {} via {}", line.name, line.local, line.remote, line.via).into())
         .collect();
-    match picker::pick("Forward which preset?", &lines)? {
+    match picker::pick("Forward which preset?", &lines, &|_| Vec::new())? {
         Some(index) => Ok(config.presets.keys().nth(index).cloned()),
         None => Err(CommandError::interrupted()),
     }

@@ -4,6 +4,7 @@
 mod absent;
 mod gate;
 mod names;
+mod picking;
 pub mod scope;
 mod search;
 pub mod words;

@@ -2,6 +2,9 @@
 
 use std::ops::ControlFlow;
 
+use jiff::{SignedDuration, Timestamp};
+
+use super::picking::pick_one;
 use super::{Freshness, PickArgs, Purpose, Reached, Resolved, bare, check_reachable, scope, words};
 use crate::commands::context::Context;
 use crate::commands::error::{CommandError, Kind};
@@ -12,12 +15,14 @@ use crate::inventory::lookup::{Found, LookupError, find};
 use crate::inventory::node::Node;
 use crate::inventory::query::Query;
 use crate::inventory::renew::renew;
-use crate::inventory::snapshot::Snapshots;
+use crate::inventory::snapshot::{Breadth, Snapshots};
 use crate::resolve::order::{Choice, Pick, Standing, choose, sort, standing};
 use crate::resolve::{Via, Wanted};
 use crate::transport::plan::Gate;
-use crate::ui::{Presence, picker};
+use crate::ui::Presence;
 
+/// A listing no older than this is good enough to choose from; the chosen one is looked up.
+const FRESH: SignedDuration = SignedDuration::from_mins(5);
 /// Candidates that an error lists.
 const LISTED: usize = 20;
 
@@ -222,7 +227,7 @@ impl<'a> Search<'a> {
         let scope = &self.reached.scope;
         if self.ctx.ui().presence() == Presence::Person {
             let question = format!("Several nodes in {scope}");
-            return pick_one(&question, nodes);
+            return pick_one(self.ctx, scope, &question, nodes);
         }
         let hopeless = nodes.iter().all(|node| standing(node).reason().is_some());
         let connects = self.starts_a_session();
@@ -281,14 +286,6 @@ fn remember(ctx: &Context, snapshots: &Snapshots, scope: &Scope, query: &Query, 
     }
 }
 
-fn pick_one(question: &str, mut nodes: Vec<Node>) -> Result<Node, CommandError> {
-    let rows: Vec<String> = nodes.iter().map(words::row).collect();
-    match picker::pick(question, &rows)? {
-        Some(index) if index < nodes.len() => Ok(nodes.swap_remove(index)),
-        _ => Err(CommandError::interrupted()),
-    }
-}
-
 /// No word was given: a person chooses among all nodes of the scope at hand.
 pub(super) async fn choose_from_all(
     ctx: &Context,
@@ -302,18 +299,26 @@ pub(super) async fn choose_from_all(
         );
     }
     let reached = scope::here(ctx).await?;
-    let mut nodes = Vec::new();
-    let work = list_all(ctx, &reached, &mut nodes);
-    let doing = format!("listing {}", reached.scope);
-    ctx.ui().progress(&doing, work).await?;
-    sort(&mut nodes);
+    let remembered = fresh(ctx, &reached.scope);
+    let is_fresh = remembered.is_some();
+    let (nodes, question) = match remembered {
+        Some((nodes, age)) => (nodes, format!("Nodes in {}, {age} ago", reached.scope)),
+        None => {
+            let mut nodes = Vec::new();
+            let work = list_all(ctx, &reached, &mut nodes);
+            let doing = format!("listing {}", reached.scope);
+            ctx.ui().progress(&doing, work).await?;
+            sort(&mut nodes);
+            (nodes, format!("Nodes in {}", reached.scope))
+        }
+    };
     if nodes.is_empty() {
         return Err(CommandError::new(
             Kind::Refused,
             format!("there is no node in {}", reached.scope),
         ));
     }
-    let node = pick_one(&format!("Nodes in {}", reached.scope), nodes)?;
+    let node = pick_one(ctx, &reached.scope, &question, nodes)?;
     let wanted = Wanted {
         profile: None,
         via: Via::Id,
@@ -322,7 +327,39 @@ pub(super) async fn choose_from_all(
         query: Query::id(node.id.clone()),
     };
     let search = Search::new(ctx, reached, wanted, flags, purpose)?;
-    search.settle(node, Via::Picker).await
+    if !is_fresh {
+        return search.settle(node, Via::Picker).await;
+    }
+    // What was shown may have changed since.
+    let resolved = search.looked_up().await?;
+    if resolved.node.name != node.name {
+        return Err(CommandError::new(
+            Kind::Refused,
+            format!(
+                "{} is {} now, no longer {}",
+                node.id,
+                words::label(&resolved.node),
+                words::label(&node)
+            ),
+        )
+        .hint("choose again; `ssmx ls` brings what is remembered up to date"));
+    }
+    Ok(resolved)
+}
+
+/// The nodes that a listing of the last few minutes knows, and how old that is: so the picker opens at once.
+fn fresh(ctx: &Context, scope: &Scope) -> Option<(Vec<Node>, String)> {
+    if !renews(ctx) {
+        return None;
+    }
+    let snapshot = ctx.snapshots().open(scope)?;
+    let (taken, now) = (snapshot.taken()?, Timestamp::now());
+    if snapshot.breadth() != Some(Breadth::Full) || now.duration_since(taken) > FRESH {
+        return None;
+    }
+    let mut nodes = snapshot.search(&Query::default());
+    sort(&mut nodes);
+    (!nodes.is_empty()).then(|| (nodes, words::age(taken, now)))
 }
 
 async fn list_all(ctx: &Context, reached: &Reached, nodes: &mut Vec<Node>) -> Result<(), CommandError> {

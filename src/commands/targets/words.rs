@@ -33,7 +33,7 @@ pub fn condition(node: &Node) -> &'static str {
     }
 }
 
-/// A row of the picker and of a list of candidates. Untrusted; escaped where it is shown.
+/// A row of a list of candidates. Untrusted; escaped where it is shown.
 pub fn row(node: &Node) -> String {
     let mut row = format!(
         "{}  {}  {}",
