@@ -10,8 +10,11 @@ use pty_process::blocking::{Command, Pty, open};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use ssmx::ids::{NodeId, Scope};
 use ssmx::inventory::node::Node;
-use ssmx::inventory::snapshot::{Breadth, Snapshots};
+use ssmx::inventory::snapshot::{Breadth, RememberedSession, Snapshots};
+use ssmx_sandbox::Scenario;
 use tempfile::TempDir;
+
+use crate::env::TestEnv;
 
 /// Nothing here takes so long; a test that waits for it has failed.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -89,6 +92,13 @@ impl Home {
         writer.push(&nodes).unwrap();
         writer.finish().unwrap();
         snapshots.reach().remember(profile, &scope).unwrap();
+        let session = RememberedSession {
+            id: "alice-0123456789abcdef0".parse().unwrap(),
+            target: "prod-web $(touch caught)".to_owned(),
+            started: None,
+            seen: jiff::Timestamp::now(),
+        };
+        snapshots.remember_sessions(&scope, &[session]).unwrap();
     }
 
     fn environment(&self) -> Vec<(&'static str, String)> {
@@ -116,7 +126,8 @@ impl Home {
 
 fn node(index: usize, name: &str) -> Node {
     let text = serde_json::json!({
-        "id": id(index), "name": name, "state": "running", "agent": "online", "addresses": [], "tags": {},
+        "id": id(index), "name": name, "state": "running", "agent": "online", "addresses": [],
+        "tags": { "Role": (if index.is_multiple_of(2) { "web" } else { "api" }), "owner $(touch caught)": "x", "stack:id": "a" },
     });
     serde_json::from_value(text).unwrap()
 }
@@ -293,6 +304,11 @@ fn story(name: &str) {
     // Colons, where bash splits words.
     assert_eq!(line("ssmx describe under:c"), "<describe><under:colon>");
     assert_eq!(line("ssmx describe tag:Na"), "<describe><tag:Name=>");
+    // Tags that the snapshot has seen, and their values.
+    assert_eq!(line("ssmx describe tag:Ro"), "<describe><tag:Role=>");
+    assert_eq!(line("ssmx describe tag:Role=w"), "<describe><tag:Role=web>");
+    assert_eq!(line("ssmx describe tag:stack:i"), "<describe><tag:stack:id=>");
+    assert_eq!(line("ssmx ls --tag Role=a"), "<ls><--tag><Role=api>");
     // Ids, once one is begun.
     let last = id(3);
     assert_eq!(
@@ -324,12 +340,18 @@ fn hostile_story(name: &str) {
         "ssmx describe evil:",
         "ssmx --profile ",
         "ssmx --profile \\$",
+        "ssmx describe tag:ow",
+        "ssmx sessions end ",
         "ssmx describe $(touch caught)",
         "ssmx describe \"$(touch caught)",
         "ssmx describe `touch caught` prod-w",
         "ssmx --profile $(touch caught) describe prod-w",
     ] {
         let shown = shell.list(typed);
+        if typed == "ssmx sessions end " {
+            // Ones that were listed last.
+            assert!(shown.contains("alice-0123456789abcdef0"), "{shown:?}");
+        }
         if typed == "ssmx describe " {
             // Safe names by themselves, the others by their ids.
             for offered in ["prod-web", "under:colon", id(4).as_str(), id(16).as_str()] {
@@ -368,4 +390,90 @@ fn zsh_completes() {
 #[test]
 fn fish_completes() {
     story("fish");
+}
+
+/// What a script is answered.
+fn answered(env: &TestEnv, line: &str) -> std::process::Output {
+    let word = line.rsplit(' ').next().unwrap();
+    env.command(&["__complete", "bash", line, word, "9"])
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn completions_hold_while_two_renew_the_snapshot() {
+    let env = TestEnv::with(Scenario::demo().with_generated(1000));
+    assert_eq!(env.run(&["ls", "-o", "name"]).status, 0);
+    let line = "ssmx describe node-0003";
+    let whole = answered(&env, line).stdout;
+    assert_eq!(whole.iter().filter(|byte| **byte == b'\n').count(), 101);
+    std::thread::scope(|scope| {
+        let listing = (0..2).map(|_| {
+            scope.spawn(|| {
+                for _ in 0..3 {
+                    assert_eq!(env.run(&["ls", "-o", "name"]).status, 0);
+                }
+            })
+        });
+        let listing: Vec<_> = listing.collect();
+        let asking = (0..5).map(|_| {
+            scope.spawn(|| {
+                for _ in 0..10 {
+                    let output = answered(&env, line);
+                    assert!(output.status.success() && output.stderr.is_empty());
+                    assert_eq!(output.stdout, whole, "torn");
+                }
+            })
+        });
+        let asking: Vec<_> = asking.collect();
+        for thread in listing.into_iter().chain(asking) {
+            thread.join().unwrap();
+        }
+    });
+    // Nothing is left: no file that was begun, no process.
+    let scope = env.cache().join("snapshots/aws/111122223333/eu-west-2");
+    let mut files: Vec<String> = fs::read_dir(scope)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    files.sort();
+    assert_eq!(files, ["listing", "lock"]);
+    let home = format!("HOME={}", env.home().display());
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let ours = processes.filter(|process| {
+        let environment = fs::read(process.path().join("environ")).unwrap_or_default();
+        let zombie = fs::read_to_string(process.path().join("stat")).is_ok_and(|stat| stat.contains(") Z "));
+        !zombie
+            && environment
+                .split(|byte| *byte == 0)
+                .any(|variable| variable == home.as_bytes())
+    });
+    assert_eq!(ours.count(), 0, "a process is left");
+}
+
+#[test]
+fn a_damaged_snapshot_gives_what_can_be_given() {
+    let env = TestEnv::with(Scenario::demo().with_generated(100));
+    env.config("[targets.node-of-mine]\nname = \"x\"\n");
+    assert_eq!(env.run(&["ls", "-o", "name"]).status, 0);
+    let listing = env.cache().join("snapshots/aws/111122223333/eu-west-2/listing");
+    let good = fs::read(&listing).unwrap();
+    let offered = |line: &str| String::from_utf8(answered(&env, line).stdout).unwrap();
+    assert!(offered("ssmx describe node-").contains("node-000000"));
+    let mut shorter = good.clone();
+    shorter.truncate(good.len() / 2);
+    let mut scribbled = good.clone();
+    let middle = good.len() - 4000;
+    scribbled[middle..middle + 500].fill(0xff);
+    let mut other_version = good.clone();
+    other_version[..19].copy_from_slice(b"{\"ssmx_snapshot\":9,");
+    for bad in [shorter, scribbled, other_version, Vec::new(), vec![b'\n'; 10_000]] {
+        fs::write(&listing, bad).unwrap();
+        let output = answered(&env, "ssmx describe node-");
+        assert!(output.status.success() && output.stderr.is_empty());
+        assert!(String::from_utf8_lossy(&output.stdout).contains("node-of-mine"));
+    }
+    // The next listing mends it.
+    assert_eq!(env.run(&["ls", "-o", "name"]).status, 0);
+    assert!(offered("ssmx describe node-").contains("node-000000"));
 }

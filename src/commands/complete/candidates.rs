@@ -6,12 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::{Arg, Command, ValueHint};
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
+use jiff::Timestamp;
 
 use super::answer::{Collected, MOST, is_safe};
 use super::request::Request;
 use super::world::World;
 use crate::aws::regions;
 use crate::commands::help::topics::NAMES;
+use crate::commands::targets::words;
 use crate::inventory::node::{AgentState, InstanceState};
 use crate::inventory::snapshot::Row;
 use crate::ledger::Life;
@@ -30,6 +32,7 @@ enum Kind {
     Region,
     Document,
     Topic,
+    Tag,
     File,
     Other,
 }
@@ -52,6 +55,7 @@ impl Kind {
             ("REGION", _) | (_, "region") => Self::Region,
             ("DOCUMENT", _) | (_, "document" | "document_name" | "exec_document") => Self::Document,
             ("TOPIC", _) => Self::Topic,
+            (_, "tags") => Self::Tag,
             ("FILE" | "DIR" | "PATH", _) => Self::File,
             (name, _) if name.contains("SESSION") => Self::SessionOrTarget,
             (name, _) if name.contains("PRESET") && name.contains("TARGET") => Self::PresetOrTarget,
@@ -137,6 +141,7 @@ impl State {
             Kind::Region => self.regions(&mut offers),
             Kind::Document => self.documents(&mut offers),
             Kind::Topic => self.topics.iter().for_each(|topic| offers.add(topic, "")),
+            Kind::Tag => self.tags(typed, "", &mut offers),
             Kind::File => self.collected.files = true,
             Kind::Other => {}
         }
@@ -160,20 +165,6 @@ impl State {
         }
     }
 
-    /// Those that may still be open, newest first: whose process runs, or is gone without having been long ago.
-    fn sessions(&self, offers: &mut Offers<'_>) {
-        let sessions = self.world.sessions();
-        let recent = sessions.iter().rev().take(SESSIONS);
-        for (entry, life) in recent {
-            let state = match life {
-                Life::Lives => "running",
-                Life::Over => "its process is over",
-            };
-            let help = format!("{}  {}  {state}", entry.command, entry.target);
-            offers.add(entry.session.as_str(), &help);
-        }
-    }
-
     /// Names of the config, then of nodes; ids once they are asked for.
     fn targets(&self, typed: &str, offers: &mut Offers<'_>) {
         let config = self.world.config();
@@ -194,7 +185,7 @@ impl State {
             return self.nodes(None, rest, "name=", offers);
         }
         if let Some(rest) = typed.strip_prefix("tag:") {
-            return self.tags(rest, offers);
+            return self.tags(rest, "tag:", offers);
         }
         for (alias, target) in &config.aliases {
             offers.add(alias, &format!("alias of {target}"));
@@ -223,10 +214,14 @@ impl State {
         } else {
             snapshot.names(typed, MOST + 1)
         };
+        let way = profile
+            .or(self.world.profile())
+            .map(|name| format!("  {name}"))
+            .unwrap_or_default();
         let by_id = typed.starts_with("i-") || typed.starts_with("mi-");
         for row in rows.iter().filter(|row| bears_a_name(row)) {
             let name = row.name.as_deref().unwrap_or_default();
-            let state = states(row);
+            let state = format!("{}{way}", states(row));
             if by_id {
                 offers.add(&format!("{front}{}", row.id), &format!("{name}  {state}"));
             } else if is_safe(name) {
@@ -237,19 +232,59 @@ impl State {
         }
     }
 
-    /// Keys that the config knows: a snapshot has no index of tags, and a TAB does not read all of it.
-    fn tags(&self, _typed: &str, offers: &mut Offers<'_>) {
+    /// Keys of tags, then, behind `=`, their values: those that the snapshot has seen, and those of the config.
+    fn tags(&self, typed: &str, front: &str, offers: &mut Offers<'_>) {
         let config = self.world.config();
-        let mut keys: BTreeSet<&str> = config.defaults.columns.iter().map(String::as_str).collect();
-        keys.insert("Name");
-        for target in config.targets.values() {
-            keys.extend(target.tags.keys().map(String::as_str));
-            for (key, value) in &target.tags {
-                offers.add(&format!("tag:{key}={value}"), "");
+        let snapshot = self.world.snapshot(None);
+        let named = config.targets.values().flat_map(|target| &target.tags);
+        if let Some((key, value)) = typed.split_once('=') {
+            let mut values: BTreeSet<String> = BTreeSet::new();
+            values.extend(
+                named
+                    .filter(|(known, _)| *known == key)
+                    .map(|(_, value)| value.clone()),
+            );
+            if let Some(snapshot) = &snapshot {
+                values.extend(snapshot.tag_values(key, value, MOST + 1));
             }
+            for value in values {
+                offers.add(&format!("{front}{key}={value}"), "");
+            }
+            return;
+        }
+        let mut keys: BTreeSet<String> = config.defaults.columns.iter().cloned().collect();
+        keys.insert("Name".to_owned());
+        keys.extend(named.map(|(key, _)| key.clone()));
+        if let Some(snapshot) = &snapshot {
+            keys.extend(snapshot.tag_keys(typed, MOST + 1));
         }
         for key in keys {
-            offers.add(&format!("tag:{key}="), "a tag");
+            offers.add(&format!("{front}{key}="), "a tag");
+        }
+    }
+
+    /// Those that `ssmx sessions` saw last, then what else was started from here, newest first.
+    fn sessions(&self, offers: &mut Offers<'_>) {
+        let now = Timestamp::now();
+        let seen = self.world.sessions_seen();
+        for session in &seen {
+            let began = session.started.map(|at| format!("  {} old", words::age(at, now)));
+            let help = format!("{}{}", session.target, began.unwrap_or_default());
+            offers.add(session.id.as_str(), &help);
+        }
+        let from_here = self.world.sessions_from_here();
+        let unseen = from_here
+            .iter()
+            .rev()
+            .take(SESSIONS)
+            .filter(|(entry, _)| seen.iter().all(|session| session.id != entry.session));
+        for (entry, life) in unseen {
+            let state = match life {
+                Life::Lives => "running",
+                Life::Over => "its process is over",
+            };
+            let help = format!("{}  {}  {state}", entry.command, entry.target);
+            offers.add(entry.session.as_str(), &help);
         }
     }
 

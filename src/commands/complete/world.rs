@@ -8,7 +8,7 @@ use crate::config::env::lookup;
 use crate::config::load::load_what_fits;
 use crate::config::{Config, Flags, Places};
 use crate::ids::{Region, Scope};
-use crate::inventory::snapshot::{Snapshot, Snapshots};
+use crate::inventory::snapshot::{RememberedSession, Snapshot, Snapshots};
 use crate::ledger::{Entry, Ledger, Life};
 
 /// The world as far as files tell of it.
@@ -59,10 +59,24 @@ impl World {
     }
 
     /// The sessions that were started from this machine, by its log.
-    pub(super) fn sessions(&self) -> Vec<(Entry, Life)> {
+    pub(super) fn sessions_from_here(&self) -> Vec<(Entry, Life)> {
         let state = self.places().state.as_deref();
         let told = state.and_then(|state| Ledger::new(&state.join("sessions")).read().ok());
         told.unwrap_or_default().sessions
+    }
+
+    /// The sessions that were seen last in the scope at hand.
+    pub(super) fn sessions_seen(&self) -> Vec<RememberedSession> {
+        let found = || {
+            let snapshots = self.snapshots()?;
+            Some(snapshots.sessions(&self.scope(&snapshots, None)?))
+        };
+        found().unwrap_or_default()
+    }
+
+    /// The profile that somebody named.
+    pub(super) fn profile(&self) -> Option<&str> {
+        self.profile.as_deref()
     }
 
     /// The regions that were ever reached.

@@ -253,7 +253,10 @@ async fn end(ctx: &Context, doomed: &[Doomed]) -> Result<Exit, CommandError> {
     let mut failures = Vec::new();
     for one in doomed {
         match one.aws.terminate_session(&one.id).await {
-            Ok(()) => ctx.ui().say(&format!("ended {}", one.id)),
+            Ok(()) => {
+                ctx.ui().say(&format!("ended {}", one.id));
+                forget(ctx, one);
+            }
             Err(error) => failures.push((one, error)),
         }
     }
@@ -268,6 +271,15 @@ async fn end(ctx: &Context, doomed: &[Doomed]) -> Result<Exit, CommandError> {
         failure.kind = Kind::Failed;
     }
     Err(failure)
+}
+
+/// A completion offers it no longer.
+fn forget(ctx: &Context, ended: &Doomed) {
+    let mut known = ctx.snapshots().sessions(&ended.scope);
+    known.retain(|session| session.id != ended.id);
+    if let Err(error) = ctx.snapshots().remember_sessions(&ended.scope, &known) {
+        tracing::debug!(%error, "the ended session is not forgotten");
+    }
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use crate::commands::targets::{PickArgs, Purpose, words};
 use crate::ids::{NodeId, Scope};
 use crate::inventory::lookup::names_of;
 use crate::inventory::query::Query;
+use crate::inventory::snapshot::RememberedSession;
 use crate::ui::output::{Cell, Column, Listing, Row, Tone};
 use crate::ui::text::escape_lines;
 
@@ -89,6 +90,11 @@ pub(super) async fn run(ctx: &Context, args: ListArgs) -> Result<Exit, CommandEr
             }
         }
     }
+    if which == [Which::Active] && target.is_none() && failed.is_none() {
+        for reached in &scopes {
+            remember(ctx, &reached.scope, &sessions);
+        }
+    }
     sessions.retain(|session| session.mine || !args.mine);
     sessions.sort_by_key(|session| (!session.mine, Reverse(session.record.started)));
     let now = Timestamp::now();
@@ -112,6 +118,24 @@ pub(super) async fn run(ctx: &Context, args: ListArgs) -> Result<Exit, CommandEr
         // What could be listed was; what could not was told.
         Some(_) => Ok(Exit(255)),
         None => Ok(Exit::SUCCESS),
+    }
+}
+
+/// Keeps what was seen for completions, which can do without.
+pub(super) fn remember(ctx: &Context, scope: &Scope, sessions: &[Listed]) {
+    let now = Timestamp::now();
+    let seen: Vec<_> = sessions
+        .iter()
+        .filter(|session| session.scope == *scope)
+        .map(|session| RememberedSession {
+            id: session.record.id.clone(),
+            target: session.name.clone().unwrap_or_else(|| session.record.target.clone()),
+            started: session.record.started,
+            seen: now,
+        })
+        .collect();
+    if let Err(error) = ctx.snapshots().remember_sessions(scope, &seen) {
+        tracing::debug!(%error, "the sessions are not remembered");
     }
 }
 

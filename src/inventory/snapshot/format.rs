@@ -11,7 +11,7 @@ use crate::ids::{NodeId, Scope};
 use crate::inventory::node::{AgentState, InstanceState, Node};
 
 /// Another number, another form: such a file counts as absent.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 /// The header is one line of JSON, padded with blanks to this size, line break included.
 pub(super) const HEADER: usize = 1024;
 
@@ -25,6 +25,7 @@ pub(super) struct Header {
     pub(super) records: Section,
     pub(super) names: Section,
     pub(super) ids: Section,
+    pub(super) tags: Section,
 }
 
 /// A part of the file, in bytes.
@@ -54,7 +55,9 @@ impl Header {
             && header.names.start <= header.names.end
             && header.names.end == header.ids.start
             && header.ids.start <= header.ids.end
-            && header.ids.end == file_length;
+            && header.ids.end == header.tags.start
+            && header.tags.start <= header.tags.end
+            && header.tags.end == file_length;
         match () {
             () if header.ssmx_snapshot != VERSION => Err(damaged("another version of the format")),
             () if header.scope != *scope => Err(damaged("another scope")),
@@ -140,6 +143,21 @@ impl Row {
         };
         let offset = u64::from_str(rest.next()?).ok()?;
         Some((row, offset))
+    }
+}
+
+/// A line of the index of tags: a key alone, or with one of its values.
+pub(super) fn tag_line(key: &str, value: Option<&str>) -> String {
+    match value {
+        Some(value) => format!("{}\t{}\n", quote(key), quote(value)),
+        None => format!("{}\n", quote(key)),
+    }
+}
+
+pub(super) fn read_tag_line(line: &str) -> (String, Option<String>) {
+    match line.split_once('\t') {
+        Some((key, value)) => (unquote(key), Some(unquote(value))),
+        None => (unquote(line), None),
     }
 }
 
@@ -247,9 +265,17 @@ mod tests {
         }
 
         #[test]
+        fn tags_survive_their_lines(key in r"[a\\\t\n]{0,4}", value in proptest::option::of(r"[a\\\t\n]{0,4}")) {
+            let line = tag_line(&key, value.as_deref());
+            prop_assert_eq!(line.matches('\n').count(), 1);
+            prop_assert_eq!(read_tag_line(line.trim_end_matches('\n')), (key, value));
+        }
+
+        #[test]
         fn no_line_panics(line in ".{0,40}") {
             drop(Row::read_name_line(&line));
             drop(Row::read_id_line(&line));
+            drop(read_tag_line(&line));
         }
     }
 }

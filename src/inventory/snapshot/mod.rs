@@ -11,6 +11,7 @@ mod format;
 mod reach;
 mod reader;
 mod recent;
+mod sessions;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -26,6 +27,7 @@ pub use format::Row;
 pub use reach::Reach;
 use reader::Listing;
 use recent::Recent;
+pub use sessions::RememberedSession;
 pub use writer::Writer;
 
 /// All snapshots of this user.
@@ -112,6 +114,21 @@ impl Snapshots {
     /// The profiles that have reached scopes, so that a completion knows the scope without credentials.
     pub fn reach(&self) -> Reach {
         Reach::new(self.root.join("reach.json"))
+    }
+
+    /// Remembers the sessions that a scope has, for completions; those of an earlier time are forgotten.
+    ///
+    /// # Errors
+    /// When the directory cannot be made or written.
+    pub fn remember_sessions(&self, scope: &Scope, sessions: &[RememberedSession]) -> io::Result<()> {
+        let directory = self.directory(scope);
+        files::make_private(&directory)?;
+        sessions::write(&directory.join(SESSIONS), sessions)
+    }
+
+    /// The sessions that a scope had when they were listed last, and has not ended since.
+    pub fn sessions(&self, scope: &Scope) -> Vec<RememberedSession> {
+        sessions::read(&self.directory(scope).join(SESSIONS))
     }
 
     /// The scopes of which anything is remembered, sorted.
@@ -218,6 +235,20 @@ impl Snapshot {
         rows
     }
 
+    /// Keys of tags that begin so, as the last whole listing saw them.
+    pub fn tag_keys(&self, prefix: &str, limit: usize) -> Vec<String> {
+        let listing = self.listing.iter();
+        let tags = listing.flat_map(|listing| listing.tags(prefix, None, limit));
+        tags.map(|(key, _)| key).collect()
+    }
+
+    /// Values of a tag that begin so; none where there are too many to be of help.
+    pub fn tag_values(&self, key: &str, prefix: &str, limit: usize) -> Vec<String> {
+        let listing = self.listing.iter();
+        let tags = listing.flat_map(|listing| listing.tags(key, Some(prefix), limit));
+        tags.filter_map(|(_, value)| value).collect()
+    }
+
     fn indexed(&self, query: &Query) -> Vec<Node> {
         let listed: Vec<Node> = match (&self.listing, &query.id, &query.name) {
             (Some(listing), Some(id), _) => listing.with_ids(id.as_str()),
@@ -249,6 +280,7 @@ impl Snapshot {
 
 const LISTING: &str = "listing";
 const RECENT: &str = "recent";
+const SESSIONS: &str = "sessions";
 
 fn names(directory: &Path) -> Vec<String> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();

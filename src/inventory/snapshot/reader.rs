@@ -8,7 +8,7 @@ use std::path::Path;
 use jiff::Timestamp;
 
 use super::Breadth;
-use super::format::{HEADER, Header, Row, Section, quote};
+use super::format::{HEADER, Header, Row, Section, quote, read_tag_line};
 use crate::ids::Scope;
 use crate::inventory::node::Node;
 use crate::inventory::query::Pattern;
@@ -70,6 +70,26 @@ impl Listing {
             ControlFlow::Continue(())
         });
         rows
+    }
+
+    /// Tags whose key begins so, or, with a value's beginning, the values of that key.
+    pub(super) fn tags(&self, key: &str, value: Option<&str>, limit: usize) -> Vec<(String, Option<String>)> {
+        let mut tags = Vec::new();
+        let prefix = match value {
+            Some(value) => format!("{}\t{}", quote(key), quote(value)),
+            None => quote(key),
+        };
+        self.each(self.header.tags, &prefix, |line| {
+            if tags.len() >= limit {
+                return ControlFlow::Break(());
+            }
+            let tag = read_tag_line(line);
+            if tag.1.is_some() == value.is_some() {
+                tags.push(tag);
+            }
+            ControlFlow::Continue(())
+        });
+        tags
     }
 
     /// The nodes whose id begins so.

@@ -1,5 +1,6 @@
 //! Writing a listing as its nodes arrive: they go to the disk at once, only the indexes stay in memory.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, BufWriter, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
@@ -8,7 +9,7 @@ use jiff::Timestamp;
 use tempfile::NamedTempFile;
 
 use super::files::Lock;
-use super::format::{HEADER, Header, Row, Section, VERSION};
+use super::format::{HEADER, Header, Row, Section, VERSION, tag_line};
 use super::recent::Recent;
 use super::{Breadth, LISTING, RECENT};
 use crate::ids::Scope;
@@ -27,6 +28,7 @@ pub struct Writer {
     length: u64,
     names: Vec<String>,
     ids: Vec<String>,
+    tags: Tags,
 }
 
 impl Writer {
@@ -43,6 +45,7 @@ impl Writer {
             length: 0,
             names: Vec::new(),
             ids: Vec::new(),
+            tags: Tags::default(),
         })
     }
 
@@ -63,6 +66,7 @@ impl Writer {
             let row = Row::of(node);
             self.names.extend(row.name_line(self.length));
             self.ids.push(row.id_line(self.length));
+            self.tags.take_in(&node.tags);
             self.length += line.len() as u64;
             self.nodes += 1;
         }
@@ -79,6 +83,8 @@ impl Writer {
         let names = self.index(records.end, &mut names)?;
         let mut ids = std::mem::take(&mut self.ids);
         let ids = self.index(names.end, &mut ids)?;
+        let mut tags = std::mem::take(&mut self.tags).lines();
+        let tags = self.index(ids.end, &mut tags)?;
         let header = Header {
             ssmx_snapshot: VERSION,
             scope: self.scope.clone(),
@@ -88,6 +94,7 @@ impl Writer {
             records,
             names,
             ids,
+            tags,
         };
         let mut file = self.file.into_inner().map_err(io::IntoInnerError::into_error)?;
         file.seek(SeekFrom::Start(0))?;
@@ -122,6 +129,48 @@ impl Writer {
             length += line.len() as u64;
         }
         Ok(section(start, length))
+    }
+}
+
+/// Keys of tags that are remembered.
+const KEYS: usize = 1000;
+/// A key with more values than this names things; they are not offered.
+const VALUES: usize = 100;
+
+/// The tags that nodes bear, for completions: keys, and the values of those that have few.
+#[derive(Debug, Default)]
+struct Tags(BTreeMap<String, Option<BTreeSet<String>>>);
+
+impl Tags {
+    fn take_in(&mut self, tags: &BTreeMap<String, String>) {
+        for (key, value) in tags {
+            if !self.0.contains_key(key) {
+                if self.0.len() >= KEYS {
+                    continue;
+                }
+                self.0.insert(key.clone(), Some(BTreeSet::new()));
+            }
+            if let Some(known) = self.0.get_mut(key)
+                && let Some(values) = known
+            {
+                if !values.contains(value) {
+                    values.insert(value.clone());
+                }
+                if values.len() > VALUES {
+                    *known = None;
+                }
+            }
+        }
+    }
+
+    fn lines(self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for (key, values) in self.0 {
+            lines.push(tag_line(&key, None));
+            let values = values.unwrap_or_default();
+            lines.extend(values.iter().map(|value| tag_line(&key, Some(value))));
+        }
+        lines
     }
 }
 
