@@ -16,10 +16,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::aws::session::Opening;
 use crate::aws::{Aws, ProfileChoice, Settings, dialer_by_environment, env};
 use crate::config::Places;
-use crate::ids::SessionId;
+use crate::ids::{Local, SessionId};
 use crate::transport::TransportError;
 use crate::transport::adopt::{Adopter, PLUGIN_VERSION};
-use crate::transport::plan::{End, Notice, Notices, Outcome, Screen};
+use crate::transport::plan::{End, Notice, Notices, Outcome, Screen, Turns};
 use crate::ui::text::{escape, escape_lines};
 use crate::ui::{self, Color, Ui};
 use call::{Call, Start};
@@ -68,6 +68,7 @@ async fn serve(ui: &Ui, start: Start) -> ExitCode {
     drop(ui.data(&format!("\nStarting session with SessionId: {session}\n")));
     let talk = PluginTalk {
         ui,
+        session: session.clone(),
         raw: AtomicBool::new(false),
     };
     match carry(start, &talk).await {
@@ -152,6 +153,7 @@ fn farewell(ui: &Ui, session: &SessionId, end: &End) -> ExitCode {
 /// The agent's words go where the plugin puts them, ours to stderr.
 struct PluginTalk<'a> {
     ui: &'a Ui,
+    session: SessionId,
     raw: AtomicBool,
 }
 
@@ -173,6 +175,15 @@ impl Notices for PluginTalk<'_> {
         match notice {
             Notice::CustomerMessage(words) => self.show(&format!("{}\n", escape_lines(&words))),
             Notice::EscapeHelp => self.show(HELP),
+            Notice::Listening(local, turns) => self.show(&opened(&self.session, &local, turns)),
+            Notice::Accepted(Turns::Together) => {
+                self.show(&format!("\nConnection accepted for session [{}]\n", self.session));
+            }
+            Notice::Accepted(Turns::OneByOne) => {
+                self.show(&format!("Connection accepted for session {}.\n", self.session));
+            }
+            Notice::FarPort => self.show(UNREACHABLE),
+            Notice::Terminating => self.show("Terminate signal received, exiting.\n"),
             Notice::Entering(Screen::Raw) => {
                 self.raw.store(true, Ordering::Relaxed);
                 ui.set_screen(ui::Screen::Raw);
@@ -194,6 +205,21 @@ impl Notices for PluginTalk<'_> {
         }
     }
 }
+
+/// The words about the local end, by which programs learn its port.
+fn opened(session: &SessionId, local: &Local, turns: Turns) -> String {
+    let end = match local {
+        Local::Port { port, .. } => format!("Port {port}"),
+        Local::Socket(path) => format!("Unix socket {}", escape(&path.display().to_string())),
+    };
+    let more = match turns {
+        Turns::Together => "\nWaiting for connections...\n",
+        Turns::OneByOne => "\n",
+    };
+    format!("{end} opened for sessionId {session}.{more}")
+}
+
+const UNREACHABLE: &str = "\nConnection to destination port failed, check SSM Agent logs.\n";
 
 const HELP: &str = "\nSupported escape sequences:\n ~.  terminate session\n ~?  this message\n ~~  send the escape \
                     character by typing it twice\n(Escapes are only recognized immediately after a newline.)\n";

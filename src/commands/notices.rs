@@ -64,6 +64,8 @@ impl Notices for Talk<'_> {
                  with session {started}",
                 escape(&cause)
             )),
+            // Of sessions that somebody else has started, which do not come here.
+            Notice::Listening(..) | Notice::Accepted(_) | Notice::FarPort | Notice::Terminating => {}
             Notice::NotEnded(session, why) => {
                 ui.warn(&format!("session {session} could not be ended: {}", escape(&why)));
                 ui.hint(&format!("end it with `ssmx sessions end {session}`"));

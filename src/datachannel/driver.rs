@@ -19,6 +19,7 @@ use super::handle::Event;
 use super::websocket::{Socket, connect};
 use super::{BoxFuture, ChannelError, DataKey, Gateway, GatewayError, Lasting, Options, Resumption};
 use crate::net::Dialer;
+use crate::protocol::handshake::SessionType;
 use crate::protocol::payload::{Flag, Size};
 use crate::protocol::session::{self, Session};
 
@@ -404,11 +405,16 @@ impl Driver {
                 session_type,
                 agent_version,
                 properties,
-            } => Event::Ready {
-                session_type,
-                agent_version,
-                properties,
-            },
+            } => {
+                if let (SessionType::Port, Some(limits)) = (&session_type, self.options.late_port_limits) {
+                    self.session.limit(limits);
+                }
+                Event::Ready {
+                    session_type,
+                    agent_version,
+                    properties,
+                }
+            }
             session::Event::NeedKey(wish) => {
                 let gateway = Arc::clone(&self.gateway);
                 self.keying = Some(Box::pin(async move { gateway.data_key(&wish).await }));

@@ -86,6 +86,8 @@ pub enum Lasting {
 pub struct Options {
     /// Sizes of sending.
     pub limits: Limits,
+    /// The same from the moment on when a session of unknown kind turns out to be a port's.
+    pub late_port_limits: Option<Limits>,
     /// Bytes that may wait for a slow reader before the socket is not read any more.
     pub read_ahead: usize,
     /// Between pings. Proxies and NATs forget connections that are silent for a minute.
@@ -110,6 +112,7 @@ impl Options {
     /// For shells.
     pub const SHELL: Self = Self {
         limits: Limits::SHELL,
+        late_port_limits: None,
         read_ahead: 64 * 1024,
         ping_every: Duration::from_secs(25),
         deaf_after: Duration::from_secs(70),
@@ -130,6 +133,7 @@ impl Options {
 
     /// For a session whose kind is not known yet.
     pub const ADOPTED: Self = Self {
+        late_port_limits: Some(Limits::PORT),
         read_ahead: 1024 * 1024,
         ..Self::SHELL
     };

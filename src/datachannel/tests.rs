@@ -36,6 +36,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 const OPTIONS: Options = Options {
     limits: Limits::SHELL,
+    late_port_limits: None,
     read_ahead: 0,
     renew_after: Duration::from_secs(60 * 60),
     quiet_for: Duration::from_millis(20),

@@ -140,6 +140,11 @@ impl Session {
         }
     }
 
+    /// Other sizes of sending, for a session that has not sent data yet.
+    pub fn limit(&mut self, limits: Limits) {
+        self.outgoing.limit(limits);
+    }
+
     /// Takes one binary message from the socket. Unreadable and unknown ones are ignored, as both Go peers
     /// ignore them.
     pub fn handle_message(&mut self, now: Instant, bytes: &[u8]) {

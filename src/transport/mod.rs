@@ -73,9 +73,12 @@ pub enum TransportError {
     /// The document starts no port session with one stream.
     #[error("the document does not start a port session with a single stream")]
     NotAPort,
-    /// A port of many connections, which wants a listener.
-    #[error("the session forwards a port, for which there is no listener here")]
-    NoListener,
+    /// The local end that the session's document names is none.
+    #[error("the session's document names no local port or socket, but `{0}`")]
+    NoLocalEnd(String),
+    /// The local end of a port session cannot be taken.
+    #[error(transparent)]
+    Bind(#[from] crate::ports::BindError),
     /// What is to be recorded cannot be.
     #[error("`{}` cannot be recorded to: {cause}", .file.display())]
     Record {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::aws::session::SessionRequest;
 use crate::datachannel::BoxFuture;
-use crate::ids::SessionId;
+use crate::ids::{Local, SessionId};
 pub use crate::terminal::record::{Keys, Recording};
 use crate::transport::command::Reading;
 
@@ -124,8 +124,25 @@ pub enum Notice {
         /// Why.
         cause: String,
     },
+    /// The local end of a port session that somebody else has started is taken; [`Turns`] says of what kind.
+    Listening(Local, Turns),
+    /// Its first connection was taken.
+    Accepted(Turns),
+    /// The agent could not connect to the port.
+    FarPort,
+    /// A signal ends the port session.
+    Terminating,
     /// A session could not be ended.
     NotEnded(SessionId, String),
+}
+
+/// How many connections a port session carries at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turns {
+    /// Many.
+    Together,
+    /// One after another, as old agents know it.
+    OneByOne,
 }
 
 /// In which state the terminal is while a session runs.
@@ -159,7 +176,7 @@ pub struct Outcome {
 pub enum End {
     /// By the far end, with its words (untrusted, often none).
     Remote(String),
-    /// By `~.`.
+    /// By the person: `~.`, or Ctrl-C where the plugin is told so to end a port session.
     Escape,
     /// By AWS, while nobody was connected.
     TimedOut,

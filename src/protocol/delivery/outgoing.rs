@@ -163,6 +163,13 @@ impl Outgoing {
         }
     }
 
+    /// Other limits, from here on. What is known of the path is known of small messages only, so the window
+    /// begins anew.
+    pub fn limit(&mut self, limits: Limits) {
+        self.limits = limits;
+        self.window = Window::new(limits.in_flight);
+    }
+
     /// Queues bytes of the session. Empty ones are dropped: Go peers cannot read an empty payload.
     pub fn write(&mut self, mut bytes: Bytes) {
         self.data_bytes += bytes.len();

@@ -19,6 +19,7 @@ use crate::aws::session::Opening;
 use crate::datachannel::{self, Event, Options, PortMode, Refusal, SessionType};
 use crate::terminal::Signals;
 use crate::terminal::record::Recorder;
+use forward::adopted;
 use gateway::AwsGateway;
 
 /// How a session came out, and with which status.
@@ -125,7 +126,7 @@ pub(super) async fn adopt(
             break match session_type {
                 SessionType::NonInteractiveCommands => Kind::Command,
                 SessionType::Port if properties.mode(*agent_version) == PortMode::Stream => Kind::Stdio,
-                SessionType::Port => return Err(TransportError::NoListener),
+                SessionType::Port => Kind::Listener(adopted::Local::wanted_by(properties, *agent_version)?),
                 SessionType::StandardStream | SessionType::InteractiveCommands | SessionType::Other(_) => {
                     Kind::Shell
                 }
@@ -153,6 +154,9 @@ pub(super) async fn adopt(
             command::run(channel, &reading, signals, notices).await
         }
         Kind::Stdio => stdio::run(channel, LINGER, signals, notices).await,
+        Kind::Listener(local) => adopted::run(channel, local, signals, notices)
+            .await
+            .map(Finish::without_status),
     }
 }
 
@@ -161,6 +165,7 @@ enum Kind {
     Shell,
     Command,
     Stdio,
+    Listener(adopted::Local),
 }
 
 /// Hears a channel's events on behalf of whatever runs on it: notices what only has to be told, and knows the

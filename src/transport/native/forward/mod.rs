@@ -1,5 +1,6 @@
 //! A port session: local connections joined to the streams, or the bare bytes, of a data channel.
 
+pub(super) mod adopted;
 mod basic;
 mod link;
 mod mux;
@@ -15,7 +16,7 @@ use tokio::time::timeout;
 use super::gateway::AwsGateway;
 use crate::aws::Aws;
 use crate::aws::session::Opening;
-use crate::datachannel::{self, Channel, Event, Options, PortMode, SessionType};
+use crate::datachannel::{self, Channel, Event, Events, Options, PortMode, SessionType, Writer};
 use crate::ids::NodeId;
 use crate::ports::Connection;
 use crate::transport::forward::Counters;
@@ -118,7 +119,27 @@ pub(in crate::transport) async fn carry(
     report: &(dyn Fn(Report) + Send + Sync),
 ) -> Result<CarryEnd, TransportError> {
     let (mut events, writer) = channel.split();
-    let end = loop {
+    let end = carry_on(&mut events, &writer, connections, report).await;
+    if matches!(end, Ok(CarryEnd::Retired | CarryEnd::Used)) {
+        part(&writer).await;
+    }
+    end
+}
+
+/// What was sent last is to arrive, and the agent to know that this is all.
+async fn part(writer: &Writer) {
+    drop(timeout(DRAIN, writer.drained()).await);
+    writer.terminate();
+    drop(timeout(FAREWELL, writer.drained()).await);
+}
+
+async fn carry_on(
+    events: &mut Events,
+    writer: &Writer,
+    connections: &mut Connections,
+    report: &(dyn Fn(Report) + Send + Sync),
+) -> Result<CarryEnd, TransportError> {
+    loop {
         let (agent, properties) = match events.next().await {
             Some(Event::Ready {
                 session_type: SessionType::Port,
@@ -127,30 +148,23 @@ pub(in crate::transport) async fn carry(
             }) => (agent_version, properties),
             Some(Event::Ready { .. }) => return Err(TransportError::NotAForward),
             other => match heard(other, report)? {
-                Some(end) => break Ok(end),
+                Some(end) => return Ok(end),
                 None => continue,
             },
         };
         report(Report::Ready);
-        break match properties.mode(agent) {
-            PortMode::Mux => mux::carry(&mut events, &writer, agent, connections, report).await,
+        return match properties.mode(agent) {
+            PortMode::Mux => mux::carry(events, writer, agent, connections, report).await,
             PortMode::Basic => {
                 let turns = basic::Turns::Many;
-                basic::carry(&mut events, &writer, turns, connections, report).await
+                basic::carry(events, writer, turns, connections, report).await
             }
             PortMode::Stream => {
                 let turns = basic::Turns::One;
-                basic::carry(&mut events, &writer, turns, connections, report).await
+                basic::carry(events, writer, turns, connections, report).await
             }
         };
-    };
-    if matches!(end, Ok(CarryEnd::Retired | CarryEnd::Used)) {
-        // What was sent last is to arrive, and the agent to know that this is all.
-        drop(timeout(DRAIN, writer.drained()).await);
-        writer.terminate();
-        drop(timeout(FAREWELL, writer.drained()).await);
     }
-    end
 }
 
 /// What every kind of port session makes of an event that brings no bytes.
