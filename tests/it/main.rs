@@ -14,8 +14,8 @@ mod generated;
 mod house;
 mod iam_policy;
 mod ls;
-mod sessions;
 mod picker;
+mod sessions;
 mod targets;
 #[allow(dead_code, reason = "stories take of it what they need")]
 mod terminal;

@@ -129,7 +129,10 @@ pub(super) fn remember(ctx: &Context, scope: &Scope, sessions: &[Listed]) {
         .filter(|session| session.scope == *scope)
         .map(|session| RememberedSession {
             id: session.record.id.clone(),
-            target: session.name.clone().unwrap_or_else(|| session.record.target.clone()),
+            target: session
+                .name
+                .clone()
+                .unwrap_or_else(|| session.record.target.clone()),
             started: session.record.started,
             seen: now,
         })
