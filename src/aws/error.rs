@@ -22,6 +22,8 @@ pub enum ErrorKind {
     Cancelled,
     /// No region was chosen, or it is none.
     Region,
+    /// A setting of how AWS is reached cannot be used: an endpoint that is no URL, certificates that are none.
+    Setting,
     /// The caller may not do this; the IAM action where AWS named it or the operation implies it.
     AccessDenied {
         /// Such as `ssm:StartSession`.
@@ -96,7 +98,7 @@ impl ServiceError {
             SdkError::ResponseError(answer) => (ErrorKind::Other, no_aws(answer.raw())),
             other => match find::<CredentialsError>(other) {
                 Some(cause) => credentials_trouble(cause),
-                None => (ErrorKind::Unreachable, chain(other)),
+                None => no_answer(other),
             },
         };
         Self {
@@ -192,6 +194,30 @@ pub(super) fn credentials_trouble(error: &CredentialsError) -> (ErrorKind, Strin
             format!("the credentials could not be had: {cause}"),
         ),
     }
+}
+
+/// No answer came: what kept it. A request that could not even be made is never shown, since it can hold secrets.
+fn no_answer<E: Error + 'static>(error: &SdkError<E, HttpResponse>) -> (ErrorKind, String) {
+    if matches!(error, SdkError::ConstructionFailure(_)) {
+        return (
+            ErrorKind::Other,
+            format!("the request could not be made: {}", innermost(error)),
+        );
+    }
+    match find::<ConnectorError>(error) {
+        Some(cause) if cause.is_user() => (ErrorKind::Setting, innermost(cause)),
+        Some(cause) => (ErrorKind::Unreachable, innermost(cause)),
+        None => (ErrorKind::Unreachable, chain(error)),
+    }
+}
+
+/// The cause of all causes.
+pub(super) fn innermost(error: &(dyn Error + 'static)) -> String {
+    let mut last = error;
+    while let Some(cause) = last.source() {
+        last = cause;
+    }
+    last.to_string()
 }
 
 /// An error and its causes in one line; what a cause repeats of the one above is left out.

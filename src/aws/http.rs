@@ -19,7 +19,7 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::byte_stream::ByteStream;
 
 use super::agent::UserAgent;
-use super::error::{ErrorKind, ServiceError, chain};
+use super::error::{ErrorKind, ServiceError, chain, innermost};
 use crate::net::Roots;
 use crate::net::dialer::Tls;
 use crate::secret::Secret;
@@ -185,30 +185,38 @@ impl HttpConnector for ByScheme {
             Ok(connector) => connector,
             Err(error) => return HttpConnectorFuture::ready(Err(error)),
         };
-        if !tracing::enabled!(tracing::Level::INFO) {
-            return connector.call(request);
-        }
         let call = call_name(&request);
         let sent = Instant::now();
         let answer = connector.call(request);
         HttpConnectorFuture::new(async move {
-            let answer = answer.await;
+            let answer = answer.await.map_err(|error| away(&call.host, error));
             let took = sent.elapsed();
             match &answer {
                 Ok(response) => {
                     let header = |name: &str| response.headers().get(name);
                     let id = header("x-amzn-requestid").or_else(|| header("x-amz-request-id"));
-                    tracing::info!(call, status = response.status().as_u16(), ?took, id);
+                    tracing::info!(%call, status = response.status().as_u16(), ?took, id);
                 }
-                Err(error) => tracing::info!(call, error = chain(error), ?took),
+                Err(error) => tracing::info!(%call, error = chain(error), ?took),
             }
             answer
         })
     }
 }
 
-/// The host and the operation, for the log: never the query or the body, which can hold secrets.
-fn call_name(request: &HttpRequest) -> String {
+/// The host and the operation, for people: never the query or the body, which can hold secrets.
+struct Call {
+    host: String,
+    operation: String,
+}
+
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.host, self.operation)
+    }
+}
+
+fn call_name(request: &HttpRequest) -> Call {
     let url = request.uri().parse::<http::Uri>().ok();
     let authority = url.as_ref().and_then(http::Uri::authority);
     // Who writes a URL with a name and a password in it gets the host alone.
@@ -223,7 +231,31 @@ fn call_name(request: &HttpRequest) -> String {
         std::str::from_utf8(&rest[..end.unwrap_or(rest.len())]).ok()
     });
     let path = url.as_ref().map_or("", http::Uri::path);
-    format!("{host} {}", json.or(query).unwrap_or(path))
+    Call {
+        host: host.to_owned(),
+        operation: json.or(query).unwrap_or(path).to_owned(),
+    }
+}
+
+/// Who did not answer stands before why.
+fn away(host: &str, error: ConnectorError) -> ConnectorError {
+    if error.is_user() {
+        return error;
+    }
+    let is_timeout = error.is_timeout();
+    let why = innermost(&error);
+    let words = if is_timeout {
+        format!("`{host}` did not answer in time")
+    } else {
+        format!("`{host}` cannot be reached: {why}")
+    };
+    if is_timeout {
+        ConnectorError::timeout(words.into())
+    } else if error.is_io() {
+        ConnectorError::io(words.into())
+    } else {
+        ConnectorError::other(words.into(), error.as_other())
+    }
 }
 
 fn is_loopback(url: &str) -> bool {
@@ -270,7 +302,7 @@ mod tests {
             if let Some(target) = target {
                 request.headers_mut().insert("x-amz-target", target);
             }
-            call_name(&request)
+            call_name(&request).to_string()
         };
         assert_eq!(
             request(

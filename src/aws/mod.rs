@@ -124,6 +124,7 @@ impl Aws {
         let effective = profile.as_deref().unwrap_or("default");
         let region = choose_region(&settings, effective, &profiles)?;
         let ground = Ground::lay(&settings, profile.as_deref(), &profiles, region.as_str()).await;
+        endpoint::check(&settings, &ground.sdk)?;
         let told_account = plan.account().and_then(|account| account.parse().ok());
         let source = Source::new(
             plan,

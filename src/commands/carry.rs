@@ -105,7 +105,7 @@ pub fn shell_exit(outcome: &Outcome) -> Result<Exit, CommandError> {
         End::Signal(number) => Err(signalled(*number)),
         End::GateRefused(why) => Err(CommandError::new(Kind::Refused, why.clone())
             .because("the session was ended before anything was typed")
-            .hint("the same command again goes by what was just looked up")),
+            .hint("`ssmx resolve` shows what the name means now")),
     }
 }
 

@@ -98,6 +98,7 @@ impl CommandError {
                 Kind::Credentials
             }
             ErrorKind::Cancelled => Kind::Interrupted,
+            ErrorKind::Setting => Kind::Usage,
             ErrorKind::AccessDenied { .. } | ErrorKind::TargetNotConnected | ErrorKind::NotFound => {
                 Kind::Refused
             }
@@ -111,6 +112,8 @@ impl CommandError {
             }
             ErrorKind::Expired => failure.hint("renew the credentials"),
             ErrorKind::LoginNeeded => failure.hint("log in with `ssmx login`, or with the AWS CLI"),
+            ErrorKind::Unreachable if error.code.is_none() => failure
+                .hint("`ssmx doctor` looks at this machine's way to AWS: name, proxy, certificates, clock"),
             ErrorKind::Throttled => {
                 failure.hint("AWS limits how often an account may call; try again in a moment")
             }

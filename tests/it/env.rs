@@ -99,6 +99,7 @@ impl Told {
             let text = String::from_utf8_lossy(bytes);
             text.replace(&env.home().display().to_string(), "$HOME")
                 .replace(&env.sandbox.endpoint(), "$AWS")
+                .replace(env.sandbox.endpoint().trim_start_matches("http://"), "$AWS")
         };
         Self {
             status: output.status.code().unwrap_or(-1),

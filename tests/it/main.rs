@@ -4,6 +4,7 @@
 mod aws_alias;
 mod completion;
 mod config;
+mod connect;
 mod credentials;
 mod describe;
 mod doctor;
@@ -14,6 +15,7 @@ mod generated;
 mod house;
 mod iam_policy;
 mod ls;
+mod mistakes;
 mod picker;
 mod sessions;
 mod targets;

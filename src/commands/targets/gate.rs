@@ -32,13 +32,14 @@ impl Search<'_> {
         Box::pin(async move {
             let outcome = look_up
                 .await
-                .unwrap_or_else(|_| Err("the look-up was broken off".to_owned()));
-            outcome.map_err(|why| match learnt {
-                Some(learnt) => format!(
-                    "`{name}` is not what was remembered ({} old): {why}",
-                    words::age(learnt, Timestamp::now())
-                ),
-                None => format!("`{name}` is not what was remembered: {why}"),
+                .unwrap_or_else(|_| Err(Doubt::Unknown("the look-up was broken off".to_owned())));
+            let age = learnt.map(|learnt| format!(" ({} old)", words::age(learnt, Timestamp::now())));
+            let age = age.unwrap_or_default();
+            outcome.map_err(|doubt| match doubt {
+                Doubt::Changed(why) => format!("`{name}` is not what was remembered{age}: {why}"),
+                Doubt::Unknown(why) => {
+                    format!("whether `{name}` is still what was remembered{age} is not known: {why}")
+                }
             })
         })
     }
@@ -49,6 +50,14 @@ impl Search<'_> {
     }
 }
 
+/// Why a session on a remembered node must not go on.
+enum Doubt {
+    /// The name means something else.
+    Changed(String),
+    /// Nobody could say.
+    Unknown(String),
+}
+
 /// Whether the name still means that node.
 async fn agree(
     aws: &Aws,
@@ -57,7 +66,7 @@ async fn agree(
     query: &Query,
     pick: Pick,
     id: &NodeId,
-) -> Result<(), String> {
+) -> Result<(), Doubt> {
     let found = match find(aws, query).await {
         Ok(found) => found,
         Err(error) => {
@@ -65,7 +74,7 @@ async fn agree(
             if let LookupError::BothMissing { ec2, ssm } = &error {
                 why.push_str(&format!(": {ec2}; {ssm}"));
             }
-            return Err(format!("{why})"));
+            return Err(Doubt::Unknown(format!("{why})")));
         }
     };
     if let Some(snapshots) = snapshots
@@ -76,8 +85,8 @@ async fn agree(
     }
     match choose(found.nodes, pick) {
         Choice::One { node, .. } if node.id == *id => Ok(()),
-        Choice::One { node, .. } => Err(format!("it is {} now, not {id}", node.id)),
-        Choice::Several(nodes) => Err(format!("{} nodes bear it now", nodes.len())),
-        Choice::None => Err("no node bears it any more".to_owned()),
+        Choice::One { node, .. } => Err(Doubt::Changed(format!("it is {} now, not {id}", node.id))),
+        Choice::Several(nodes) => Err(Doubt::Changed(format!("{} nodes bear it now", nodes.len()))),
+        Choice::None => Err(Doubt::Changed("no node bears it any more".to_owned())),
     }
 }

@@ -260,7 +260,8 @@ fn is_half(error: &ServiceError, service: Service) -> bool {
         | ErrorKind::Expired
         | ErrorKind::LoginNeeded
         | ErrorKind::Cancelled
-        | ErrorKind::Region => false,
+        | ErrorKind::Region
+        | ErrorKind::Setting => false,
         ErrorKind::Throttled => service == Service::Ssm,
         _ => true,
     }

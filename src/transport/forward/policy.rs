@@ -50,7 +50,13 @@ pub(super) fn verdict(ended: Ended, freshness: Freshness, history: History) -> V
                 (ErrorKind::TargetNotConnected, _) if freshness == Freshness::Remembered => {
                     Verdict::Again { cause }
                 }
-                (ErrorKind::AccessDenied { .. } | ErrorKind::NotFound | ErrorKind::Region, _)
+                (
+                    ErrorKind::AccessDenied { .. }
+                    | ErrorKind::NotFound
+                    | ErrorKind::Region
+                    | ErrorKind::Setting,
+                    _,
+                )
                 | (_, History::New) => Verdict::Over(ForwardError::Start(error)),
                 (
                     ErrorKind::Credentials

@@ -133,7 +133,7 @@ async fn a_signature_for_another_service_or_none_is_refused() {
         "UnknownOperationException"
     );
     assert_eq!(
-        alice.ec2("DescribeVpcs", &[]).await.element("Code"),
+        alice.ec2("DescribeVolumes", &[]).await.element("Code"),
         "InvalidAction"
     );
 }
