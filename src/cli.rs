@@ -12,8 +12,8 @@ use crate::commands::error::{CommandError, Exit, Kind};
 use crate::commands::start::Start;
 use crate::commands::{
     alias, as_plugin, complete, completions, config, connect, console, describe, doctor, exec, forward, get,
-    help, iam_policy, login, ls, plugin, preset, proxy, resolve, sessions, start, target, version, via_aws,
-    whoami,
+    help, iam_policy, login, ls, plugin, preset, proxy, resolve, sessions, snapshot, start, target, version,
+    via_aws, whoami,
 };
 use crate::ui::{Color, Ui};
 
@@ -54,6 +54,7 @@ enum Command {
     Proxy(proxy::Args),
     Resolve(resolve::Args),
     Sessions(sessions::Args),
+    Snapshot(snapshot::Args),
     Target(target::Args),
     Console(console::Args),
     Doctor(doctor::Args),
@@ -86,6 +87,7 @@ impl Command {
             Self::Preset(_) => "preset",
             Self::Resolve(_) => "resolve",
             Self::Sessions(_) => "sessions",
+            Self::Snapshot(_) => "snapshot",
             Self::Target(_) => "target",
             Self::Version(_) => "version",
             Self::Whoami(_) => "whoami",
@@ -207,6 +209,7 @@ fn dispatch(ctx: &Context, command: Option<Command>) -> Result<Exit, CommandErro
         Some(Command::Preset(args)) => preset::run(ctx, args),
         Some(Command::Resolve(args)) => waiting(resolve::run(ctx, args)),
         Some(Command::Sessions(args)) => waiting(sessions::run(ctx, args)),
+        Some(Command::Snapshot(args)) => waiting(snapshot::run(ctx, args)),
         Some(Command::Target(args)) => target::run(ctx, args),
         Some(Command::Version(args)) => version::run(ctx, args),
         Some(Command::Console(args)) => waiting(console::run(ctx, args)),

@@ -66,6 +66,18 @@ pub struct Settings {
     pub mfa: Mfa,
     /// Who hears of sessions that are started, if anybody.
     pub starts: Option<Arc<dyn session::Starts>>,
+    /// How far one may go for credentials.
+    pub effort: Effort,
+}
+
+/// How far one may go for credentials.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Effort {
+    /// As far as the profile says.
+    #[default]
+    Any,
+    /// Files and the environment have them, or nobody does: no program, no person, no login, no role to assume.
+    AtHand,
 }
 
 /// A profile, and how strongly it was asked for.
@@ -134,6 +146,12 @@ impl Aws {
             settings.mfa.clone(),
             UserAgent::new(&settings.command),
         );
+        if settings.effort == Effort::AtHand && !source.is_at_hand() {
+            return Err(ServiceError::local(
+                ErrorKind::LoginNeeded,
+                format!("the credentials of `{effective}` are not at hand"),
+            ));
+        }
         source.check_login()?;
         let wants_time = source.wants_time();
         let credentials = Kept::new(source);

@@ -32,6 +32,7 @@ pub mod reach;
 pub mod resolve;
 pub mod sessions;
 pub mod sign_in;
+pub mod snapshot;
 pub mod start;
 pub mod target;
 pub mod targets;

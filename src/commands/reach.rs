@@ -11,7 +11,7 @@ use super::error::CommandError;
 use super::sign_in;
 use crate::aws::error::ServiceError;
 use crate::aws::profiles::Profiles;
-use crate::aws::{Aws, ProfileChoice, Settings};
+use crate::aws::{Aws, Effort, ProfileChoice, Settings};
 use crate::ids::Region;
 use crate::inventory::snapshot::Snapshots;
 
@@ -100,15 +100,17 @@ impl Context {
     /// As for [`Context::aws`], and where a code or a login would be wanted.
     pub async fn aws_unasked(
         &self,
-        profile: ProfileChoice,
+        profile: Option<ProfileChoice>,
         region: Option<Region>,
+        effort: Effort,
     ) -> Result<Arc<Aws>, CommandError> {
-        let mut settings = self.settings(Some(profile.clone()), region)?;
+        let mut settings = self.settings(profile.clone(), region)?;
+        settings.effort = effort;
         settings.mfa.person = None;
         // A code is good once; for which of them it was meant nobody said.
         settings.mfa.code = None;
         let loaded = Aws::load(settings).await.map(Arc::new);
-        loaded.map_err(|error| out_of_reach(Some(&profile), &error))
+        loaded.map_err(|error| out_of_reach(profile.as_ref(), &error))
     }
 
     /// The snapshots of this user; where there is no home, below a directory that does not exist.

@@ -18,6 +18,7 @@ mod ls;
 mod mistakes;
 mod picker;
 mod sessions;
+mod snapshot;
 mod targets;
 #[allow(dead_code, reason = "stories take of it what they need")]
 mod terminal;

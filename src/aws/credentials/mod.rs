@@ -107,6 +107,19 @@ impl Source {
         program || (code && self.codes.needs_person())
     }
 
+    /// Whether files and the environment have unexpired credentials: nobody and nothing has to be asked for them.
+    pub(super) fn is_at_hand(&self) -> bool {
+        let now = SystemTime::now();
+        let (known, cached) = self.start(now);
+        let roles = self.plan.roles.len();
+        match &self.plan.base {
+            _ if cached.is_some() => known == roles,
+            Base::Environment | Base::Keys { .. } => roles == 0,
+            Base::Sso(role) => roles == 0 && self.slot_of_sso(role).read(now).is_some(),
+            _ => false,
+        }
+    }
+
     /// Tells from files alone that a person has to log in.
     ///
     /// # Errors

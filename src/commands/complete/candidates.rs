@@ -81,6 +81,11 @@ impl Shared {
         self.with(|state| state.collected.clone())
     }
 
+    /// Looks at what the completers came to know.
+    pub(super) fn world(&self, look: impl FnOnce(&World)) {
+        self.with(|state| look(&state.world));
+    }
+
     fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
         work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }

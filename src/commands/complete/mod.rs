@@ -7,6 +7,7 @@
 mod answer;
 mod candidates;
 mod line;
+mod renew;
 mod request;
 mod world;
 
@@ -16,6 +17,7 @@ use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
 
 use answer::Answer;
+use candidates::Shared;
 use request::Request;
 
 /// The word that the scripts call ssmx with.
@@ -27,21 +29,24 @@ pub fn run(command: clap::Command, words: &[OsString]) -> ExitCode {
     panic::set_hook(Box::new(|_| {}));
     let answered = panic::catch_unwind(AssertUnwindSafe(|| {
         let request = Request::read(words)?;
-        Some(answer(command, &request).text(&request))
+        let (answer, shared) = answer(command, &request);
+        Some((answer.text(&request), shared))
     }));
-    if let Ok(Some(text)) = answered {
+    if let Ok(Some((text, shared))) = answered {
         // The shell may have gone.
         drop(std::io::stdout().lock().write_all(text.as_bytes()));
+        let renewing = AssertUnwindSafe(|| shared.world(renew::renew_if_due));
+        drop(panic::catch_unwind(renewing));
     }
     ExitCode::SUCCESS
 }
 
-fn answer(command: clap::Command, request: &Request) -> Answer {
+fn answer(command: clap::Command, request: &Request) -> (Answer, Shared) {
     let (mut command, shared) = candidates::attach(command, request);
     let mut words: Vec<OsString> = vec!["ssmx".into()];
     words.extend(request.before.iter().map(Into::into));
     words.push(request.current.clone().into());
     let index = words.len() - 1;
     let found = clap_complete::engine::complete(&mut command, words, index, None).unwrap_or_default();
-    Answer::new(found, shared.collected(), request)
+    (Answer::new(found, shared.collected(), request), shared)
 }

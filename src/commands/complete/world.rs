@@ -2,6 +2,8 @@
 
 use std::cell::OnceCell;
 
+use jiff::Timestamp;
+
 use crate::aws::env as aws_env;
 use crate::aws::sections::Sections;
 use crate::config::env::lookup;
@@ -20,6 +22,16 @@ pub(super) struct World {
     places: OnceCell<Places>,
     config: OnceCell<Config>,
     sections: OnceCell<Sections>,
+    met: OnceCell<Met>,
+}
+
+/// A scope that was asked about.
+pub(super) struct Met {
+    pub(super) scope: Scope,
+    /// Who leads there; `None`: ambient credentials.
+    pub(super) profile: Option<String>,
+    /// When it was listed last.
+    pub(super) taken: Option<Timestamp>,
 }
 
 impl World {
@@ -30,6 +42,7 @@ impl World {
             places: OnceCell::new(),
             config: OnceCell::new(),
             sections: OnceCell::new(),
+            met: OnceCell::new(),
         }
     }
 
@@ -48,14 +61,35 @@ impl World {
         self.sections.get_or_init(Sections::load)
     }
 
-    fn snapshots(&self) -> Option<Snapshots> {
+    pub(super) fn snapshots(&self) -> Option<Snapshots> {
         Some(Snapshots::new(self.places().cache.as_deref()?))
     }
 
     /// What is remembered of the scope at hand, or of a profile's.
     pub(super) fn snapshot(&self, profile: Option<&str>) -> Option<Snapshot> {
         let snapshots = self.snapshots()?;
-        snapshots.open(&self.scope(&snapshots, profile)?)
+        let scope = self.scope(&snapshots, profile)?;
+        let snapshot = snapshots.open(&scope);
+        self.met.get_or_init(|| Met {
+            profile: profile.map(str::to_owned).or_else(|| self.chosen()),
+            taken: snapshot.as_ref().and_then(Snapshot::taken),
+            scope,
+        });
+        snapshot
+    }
+
+    /// The scope that was asked about first, if any was.
+    pub(super) fn met(&self) -> Option<&Met> {
+        self.met.get()
+    }
+
+    /// The profile that a command would take, where somebody chose one.
+    fn chosen(&self) -> Option<String> {
+        self.profile
+            .clone()
+            .or_else(|| lookup("SSMX_PROFILE"))
+            .or_else(aws_env::profile)
+            .or_else(|| self.config().defaults.profile.clone())
     }
 
     /// The sessions that were started from this machine, by its log.
@@ -90,11 +124,7 @@ impl World {
 
     /// The scope that a command would reach, as far as earlier ones have told where its profile leads.
     fn scope(&self, snapshots: &Snapshots, profile: Option<&str>) -> Option<Scope> {
-        let named = profile.map(str::to_owned).or_else(|| self.profile.clone());
-        let chosen = named
-            .or_else(|| lookup("SSMX_PROFILE"))
-            .or_else(aws_env::profile)
-            .or_else(|| self.config().defaults.profile.clone());
+        let chosen = profile.map(str::to_owned).or_else(|| self.chosen());
         let reach = snapshots.reach();
         let leads = |name: Option<&str>| reach.of(name, None);
         let scopes = match &chosen {

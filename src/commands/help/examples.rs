@@ -115,6 +115,19 @@ const EXAMPLES: &[(&str, &[Example])] = &[
     ("get aliases", &[("ssmx get aliases", "all aliases")]),
     ("get presets", &[("ssmx get presets", "all presets")]),
     (
+        "snapshot",
+        &[("ssmx snapshot ls", "what is remembered for completions")],
+    ),
+    ("snapshot ls", &[("ssmx snapshot ls", "the scopes, and how old")]),
+    (
+        "snapshot refresh",
+        &[("ssmx snapshot refresh -p prod", "list it anew")],
+    ),
+    (
+        "snapshot rm",
+        &[("ssmx snapshot rm --all", "forget everything that was listed")],
+    ),
+    (
         "describe",
         &[
             ("ssmx describe prod-web", "all that helps to connect"),

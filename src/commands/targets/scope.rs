@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::aws::profiles::Profiles;
-use crate::aws::{Aws, ProfileChoice, env};
+use crate::aws::{Aws, Effort, ProfileChoice, env};
 use crate::commands::context::Context;
 use crate::commands::error::{CommandError, Kind};
 use crate::commands::reach::Asking;
@@ -67,8 +67,25 @@ pub async fn by_profile(ctx: &Context, profile: &str, asking: Asking) -> Result<
     let region = choices.region(ctx.profiles().await?, Some(&choice), Rank::Named)?;
     let aws = match asking {
         Asking::Allowed => ctx.aws(Some(choice), region).await?,
-        Asking::Never => ctx.aws_unasked(choice, region).await?,
+        Asking::Never => ctx.aws_unasked(Some(choice), region, Effort::Any).await?,
     };
+    arrive(ctx, aws, None).await
+}
+
+/// Reaches the scope of the flags, variables and config where credentials are at hand: for work that nobody waits
+/// for.
+///
+/// # Errors
+/// As for [`reach`], and where somebody or something would have to be asked for credentials.
+pub async fn here_at_hand(ctx: &Context) -> Result<Reached, CommandError> {
+    let choices = choices_here(ctx)?;
+    let (choice, strength) = choices.usual();
+    let rank = match strength {
+        None | Some(Strength::Default) => Rank::Default,
+        Some(_) => Rank::Named,
+    };
+    let region = choices.region(ctx.profiles().await?, choice.as_ref(), rank)?;
+    let aws = ctx.aws_unasked(choice, region, Effort::AtHand).await?;
     arrive(ctx, aws, None).await
 }
 
@@ -128,7 +145,7 @@ pub async fn of_all_profiles(ctx: &Context) -> Result<Vec<(String, Option<Region
 /// As for [`reach`].
 pub async fn unasked(ctx: &Context, profile: &str, region: Option<Region>) -> Result<Reached, CommandError> {
     let choice = ProfileChoice::Explicit(profile.to_owned());
-    let aws = ctx.aws_unasked(choice, region).await?;
+    let aws = ctx.aws_unasked(Some(choice), region, Effort::Any).await?;
     let scope = aws.scope().await.map_err(|error| {
         CommandError::aws(format!("cannot tell the account behind {}", way(&aws)), &error)
     })?;

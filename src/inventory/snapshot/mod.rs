@@ -17,7 +17,7 @@ mod writer;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::node::Node;
 use super::query::Query;
@@ -116,6 +116,33 @@ impl Snapshots {
         Reach::new(self.root.join("reach.json"))
     }
 
+    /// Whether a renewal of a scope may begin now: one at a time, and none within `pause` of the one before. Who is
+    /// told so has the turn.
+    ///
+    /// # Errors
+    /// When the directory cannot be made or written.
+    pub fn claim_renewal(&self, scope: &Scope, pause: SignedDuration) -> io::Result<bool> {
+        let directory = self.directory(scope);
+        let path = directory.join(RENEWAL);
+        let now = Timestamp::now();
+        let due = || {
+            let text = fs::read_to_string(&path).unwrap_or_default();
+            let begun: Option<Timestamp> = text.trim().parse().ok();
+            // One from the future is a clock that was set back.
+            begun.is_none_or(|begun| begun > now || now.duration_since(begun) >= pause)
+        };
+        if !due() {
+            return Ok(false);
+        }
+        files::make_private(&directory)?;
+        let _turn = Lock::take(&directory)?;
+        if !due() {
+            return Ok(false);
+        }
+        files::replace(&path, format!("{now}\n").as_bytes())?;
+        Ok(true)
+    }
+
     /// Remembers the sessions that a scope has, for completions; those of an earlier time are forgotten.
     ///
     /// # Errors
@@ -177,6 +204,11 @@ impl Snapshot {
     /// When the whole scope was listed last; `None` where only single nodes are known.
     pub fn taken(&self) -> Option<Timestamp> {
         self.listing.as_ref().map(Listing::taken)
+    }
+
+    /// How many nodes the last whole listing had.
+    pub fn listed(&self) -> Option<u64> {
+        self.listing.as_ref().map(Listing::count)
     }
 
     /// When what is known of a node was learnt.
@@ -280,6 +312,7 @@ impl Snapshot {
 
 const LISTING: &str = "listing";
 const RECENT: &str = "recent";
+const RENEWAL: &str = "renewal";
 const SESSIONS: &str = "sessions";
 
 fn names(directory: &Path) -> Vec<String> {

@@ -37,6 +37,10 @@ impl Listing {
         self.header.taken
     }
 
+    pub(super) fn count(&self) -> u64 {
+        self.header.nodes
+    }
+
     pub(super) fn breadth(&self) -> Breadth {
         self.header.breadth
     }
