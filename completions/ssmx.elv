@@ -1,7 +1,7 @@
 # TAB for ssmx in elvish; made by `ssmx completions elvish`.
 use str
 set edit:completion:arg-completer[ssmx] = {|@words|
-    var answer = [(try { (external ssmx) __complete elvish $@words[1..-1] ':'$words[-1] 2>/dev/null } catch { } | from-lines)]
+    var answer = [(try { (external ssmx) __complete elvish (all $words[1..-1]) ':'$words[-1] 2>/dev/null } catch { } | from-lines)]
     if (> (count $answer) 0) {
         for line $answer[1..] {
             var parts = [(str:split &max=2 "\t" $line)]

@@ -477,3 +477,60 @@ fn a_damaged_snapshot_gives_what_can_be_given() {
     assert_eq!(env.run(&["ls", "-o", "name"]).status, 0);
     assert!(offered("ssmx describe node-").contains("node-000000"));
 }
+
+/// elvish's editor is asked what it would offer: its function is called from the file that it reads at the start.
+#[test]
+fn elvish_completes() {
+    if !is_installed("elvish") {
+        return;
+    }
+    let home = Home::new();
+    let script = Program::new(env!("CARGO_BIN_EXE_ssmx"))
+        .args(["completions", "elvish"])
+        .output()
+        .unwrap();
+    let script = home.write("script.elv", &String::from_utf8(script.stdout).unwrap());
+    let answers = home.path().join("answers");
+    let mut start = format!("eval (slurp < {})\n", script.display());
+    for words in [
+        "describe prod-w",
+        "--profile pr",
+        "--profile prod describe oth",
+        "sessions end ali",
+        "describe evil",
+        "describe tag:Role=",
+        "--ca-bundle /etc/hostn",
+    ] {
+        start.push_str(&format!(
+            "pprint [($edit:completion:arg-completer[ssmx] ssmx {words})] >> {}\n",
+            answers.display()
+        ));
+    }
+    start.push_str("exit\n");
+    let start = home.write("rc.elv", &start);
+    let (mut pty, pts) = open().unwrap();
+    let mut child = Command::new("elvish")
+        .args([Path::new("-rc"), &start])
+        .env_clear()
+        .envs(home.environment())
+        .current_dir(home.path())
+        .spawn(pts)
+        .unwrap();
+    // Until it ends: then the pty has nothing more to say.
+    let mut said = Vec::new();
+    drop(pty.read_to_end(&mut said));
+    child.wait().unwrap();
+    let told = fs::read_to_string(&answers).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&said)));
+    for offered in [
+        "prod-web",
+        "prod ",
+        "other-web",
+        "alice-0123456789abcdef0",
+        "tag:Role=api",
+        "hostname",
+    ] {
+        assert!(told.contains(offered), "{offered} is not in {told}");
+    }
+    assert!(!told.contains("evil"), "{told}");
+    home.assert_nothing_ran();
+}

@@ -13,8 +13,8 @@ use crate::ui::picker::{self, Entry};
 
 /// So many are remembered of each scope.
 const REMEMBERED: usize = 20;
-/// A column is not wider than this.
-const WIDEST: usize = 40;
+/// A column is not wider than this; what a few rows have to say of their condition moves no others.
+const WIDEST: [usize; 5] = [40, 20, 12, 40, 20];
 
 /// Lets a person choose one of the nodes of a scope; those that were chosen last stand on top.
 ///
@@ -57,11 +57,10 @@ fn entries(nodes: &[Node]) -> Vec<Entry> {
             node.zone.clone().unwrap_or_default(),
         ]
     };
-    let width = |text: &str| text.chars().count().min(WIDEST);
     let mut widths = [0; 5];
     for node in nodes {
-        for (widest, cell) in widths.iter_mut().zip(cells(node)) {
-            *widest = width(&cell).max(*widest);
+        for ((widest, most), cell) in widths.iter_mut().zip(WIDEST).zip(cells(node)) {
+            *widest = cell.chars().count().min(most).max(*widest);
         }
     }
     let entry = |node: &Node| {
@@ -89,7 +88,7 @@ fn entries(nodes: &[Node]) -> Vec<Entry> {
 fn details(node: &Node) -> Vec<String> {
     let line = |label: &str, parts: Vec<String>| {
         let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
-        (!parts.is_empty()).then(|| format!("{label:<10}{}", parts.join(" · ")))
+        (!parts.is_empty()).then(|| format!("{label:<11}{}", parts.join(" · ")))
     };
     let own = |text: &Option<String>| text.clone().unwrap_or_default();
     let tags = node.tags.iter().filter(|(key, _)| *key != "Name");
@@ -189,6 +188,6 @@ mod tests {
         );
         assert_eq!(entries[1].row, "longer  i-0123456789abcdef1  agent unknown");
         assert_eq!(entries[0].keywords, ["team=shop", "203.0.113.9"]);
-        assert!(details(&one).contains(&"tags      team=shop".to_owned()));
+        assert!(details(&one).contains(&"tags       team=shop".to_owned()));
     }
 }
