@@ -6,7 +6,7 @@ pub mod topics;
 pub mod words;
 
 use anstyle::Style;
-use clap::Command;
+use clap::{Arg, ArgAction, Command};
 
 use super::context::Context;
 use super::error::{CommandError, Exit};
@@ -84,7 +84,13 @@ fn arrange_one(command: Command, path: &str) -> Command {
         .get_subcommands()
         .map(|sub| sub.get_name().to_owned())
         .collect();
-    let mut command = command.help_template(TEMPLATE).after_help(MORE);
+    // `--help` fits a screen, a line for each option; `ssmx help COMMAND` has every word.
+    let short = Arg::new("help").short('h').long("help").help("Print help");
+    let mut command = command
+        .disable_help_flag(true)
+        .arg(short.action(ArgAction::HelpShort))
+        .help_template(TEMPLATE)
+        .after_help(format!("All about it: ssmx help {path}\n{MORE}"));
     let examples = examples::of(path);
     if !examples.is_empty() {
         command = command.before_help(example_lines(examples));
