@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Start-up, completion and listing, in one run beside the AWS CLI: benches/listing.py
 
-Wants an optimised build (cargo build --release -p ssmx -p ssmx-sandbox), hyperfine and valgrind. The AWS CLI is the
+Wants an optimised build (cargo build --release -p ssmx -p ssmx-sandbox), hyperfine, valgrind and GNU time. The AWS CLI is the
 one on PATH, or those whose directories SSMX_BENCH_AWS names, with colons between. Nothing leaves loopback. Prints
 tables in Markdown, then whether the goals are met; the exit status says the same.
 """
@@ -54,21 +54,16 @@ class World:
 
 
 def peak(words, env):
-    """The most memory that a command ever had, in MiB."""
-    null = os.open(os.devnull, os.O_RDWR)
-    pid = os.posix_spawnp(
-        words[0],
-        words,
-        env,
-        file_actions=[(os.POSIX_SPAWN_DUP2, null, fd) for fd in (0, 1, 2)],
-    )
-    _, _, usage = os.wait4(pid, 0)
-    os.close(null)
-    return usage.ru_maxrss / 1024
+    """The most memory that a command ever had, in MiB, as GNU time sees it: a small parent, since a child's figure
+    begins with its parent's."""
+    with tempfile.NamedTemporaryFile("r") as told:
+        subprocess.run(["/usr/bin/time", "-q", "-f", "%M", "-o", told.name, *words], env=env,
+                       stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        return int(told.read().split()[-1]) / 1024
 
 
 def wall(words, env, runs):
-    """The median time of a command, in milliseconds."""
+    """The median and the least time of a command, in milliseconds."""
     with tempfile.NamedTemporaryFile() as export:
         quoted = " ".join("'" + word.replace("'", "'\\''") + "'" for word in words)
         subprocess.run(
@@ -76,7 +71,8 @@ def wall(words, env, runs):
              f"--export-json={export.name}", quoted],
             env=env, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )
-        return json.load(open(export.name))["results"][0]["median"] * 1000
+        told = json.load(open(export.name))["results"][0]
+        return told["median"] * 1000, told["min"] * 1000
 
 
 def instructions(words, env):
@@ -120,38 +116,43 @@ def startup(world):
     rows = []
     for words in (["version"], ["config", "path"]):
         command = [SSMX, *words]
-        rows.append(["`ssmx " + " ".join(words) + "`", wall(command, world.env, 200),
+        rows.append(["`ssmx " + " ".join(words) + "`", *wall(command, world.env, 200),
                      instructions(command, world.env), peak(command, world.env)])
-    table("Start-up", ["", "ms", "million instructions", "MiB"], rows)
+    table("Start-up", ["", "ms", "at best", "million instructions", "MiB"], rows)
 
 
 def completion(worlds):
     line = "ssmx connect node-0000"
     ours = [SSMX, "__complete", "bash", line, "node-0000", "9"]
-    rows, times = [], []
+    rows, times, counts = [], [], []
     for size, world in worlds.items():
         times.append(wall(ours, world.env, 200))
-        rows.append([f"`ssmx connect node-0000<TAB>`, {size:,} nodes", times[-1],
-                     instructions(ours, world.env), peak(ours, world.env)])
+        counts.append(instructions(ours, world.env))
+        rows.append([f"`ssmx connect node-0000<TAB>`, {size:,} nodes", *times[-1], counts[-1],
+                     peak(ours, world.env)])
     typed = "aws ec2 describe-inst"
     for name, _, completer in aws_clis():
         if completer is None:
             continue
         env = dict(worlds[SIZES[0]].env, COMP_LINE=typed, COMP_POINT=str(len(typed)))
         theirs = wall([completer], env, 10)
-        rows.append([f"`aws_completer` of {name}", theirs, "", peak([completer], env)])
-        goal(f"a completion takes less than a tenth of `aws_completer`'s time ({name})", max(times) < theirs / 10)
-    table("Completion", ["", "ms", "million instructions", "MiB"], rows)
-    goal("from 100 to 100,000 nodes a completion grows by less than a factor of two", times[-1] < 2 * times[0])
+        rows.append([f"`aws_completer` of {name}", *theirs, "", peak([completer], env)])
+        goal(f"a completion takes less than a tenth of `aws_completer`'s time ({name})", max(times)[0] < theirs[0] / 10)
+    table("Completion", ["", "ms", "at best", "million instructions", "MiB"], rows)
+    # Medians tell of whatever else the machine does; the best of many, and instructions, do not.
+    grown = max(times[-1][1] / times[0][1], counts[-1] / counts[0])
+    goal("from 100 to 100,000 nodes a completion grows by less than a factor of two, in time and instructions", grown < 2)
 
 
 def listing(world):
     ours = [SSMX, "ls", "-o", "json"]
-    rows = [["`ssmx ls -o json`", wall(ours, world.env, 10), peak(ours, world.env)]]
+    rows = [["`ssmx ls -o json`", wall(ours, world.env, 10)[0], peak(ours, world.env)]]
     for name, program, _ in aws_clis():
-        calls = [[program, "ec2", "describe-instances", "--output", "json"],
-                 [program, "ssm", "describe-instance-information", "--output", "json"]]
-        took = sum(wall(call, world.env, 3) for call in calls)
+        # Version 2 before 2.13 does not know the variable.
+        at = ["--endpoint-url", world.env["AWS_ENDPOINT_URL"]]
+        calls = [[program, *at, "ec2", "describe-instances", "--output", "json"],
+                 [program, *at, "ssm", "describe-instance-information", "--output", "json"]]
+        took = sum(wall(call, world.env, 3)[0] for call in calls)
         memory = max(peak(call, world.env) for call in calls)
         rows.append([f"{name}: describe-instances and describe-instance-information", took, memory])
         goal(f"`ls` of 5,000 takes less than a fifth of the time ({name})", rows[0][1] < took / 5)
@@ -203,8 +204,11 @@ class Between(http.server.BaseHTTPRequestHandler):
             if name.lower() not in ("content-length", "transfer-encoding", "connection"):
                 self.send_header(name, value)
         self.send_header("content-length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
+        try:
+            self.end_headers()
+            self.wfile.write(content)
+        except BrokenPipeError:
+            pass  # Who has what it came for may leave.
 
     def log_message(self, *_):
         pass
@@ -246,7 +250,8 @@ def enter(world):
     goal("from Enter to StartSession less than 20 ms", ours < 20)
     for cli, program, _ in aws_clis():
         rows.append([f"{cli}: `aws ssm start-session --target i-…`",
-                     until_started([program, "ssm", "start-session", "--target", node])])
+                     until_started([program, "--endpoint-url",
+                                    env["AWS_ENDPOINT_URL"], "ssm", "start-session", "--target", node])])
     table("From Enter to StartSession on the wire", ["", "ms"], rows)
     server.shutdown()
 

@@ -113,9 +113,10 @@ impl Context {
         loaded.map_err(|error| out_of_reach(profile.as_ref(), &error))
     }
 
-    /// The snapshots of this user; where there is no home, below a directory that does not exist.
+    /// The snapshots of this user; where there is no home, at a place that cannot be.
     pub fn snapshots(&self) -> Snapshots {
-        let nowhere = Path::new("/nonexistent");
+        // Nobody can make a directory below a device, root included.
+        let nowhere = Path::new("/dev/null/ssmx");
         Snapshots::new(self.places().cache.as_deref().unwrap_or(nowhere))
     }
 }
