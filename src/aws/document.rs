@@ -5,12 +5,15 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::Aws;
+use super::diagnosis::settings::{Logging, PREFERENCES};
 use super::error::{ErrorKind, ServiceError};
+use crate::ids::Scope;
 
 const PARAMETER: &str = "separateOutputStream";
 /// AWS's own documents hardly ever change.
@@ -37,13 +40,7 @@ impl Aws {
     pub async fn separate_output(&self, document: &str) -> Result<SeparateOutput, ServiceError> {
         const OPERATION: &str = "ssm:GetDocument";
         let scope = self.scope().await?;
-        let name = [
-            document,
-            &scope.to_string(),
-            &self.endpoint_url().unwrap_or_default(),
-        ]
-        .join("\0");
-        let file = self.settings.cache.as_deref().map(|cache| file(cache, &name));
+        let file = self.memory_of(document, &scope);
         let lasts = if document.starts_with(AWS_OWN) {
             REMEMBERED_AWS_OWN
         } else {
@@ -71,6 +68,29 @@ impl Aws {
             tracing::debug!(%error, file = %file.display(), "what the document offers is not remembered");
         }
         Ok(found)
+    }
+
+    /// Where that is kept which was learnt from a document of a scope; `None`: nothing is kept.
+    fn memory_of(&self, document: &str, scope: &Scope) -> Option<PathBuf> {
+        let endpoint = self.endpoint_url().unwrap_or_default();
+        let name = [document, &scope.to_string(), &endpoint].join("\0");
+        self.settings.cache.as_deref().map(|cache| file(cache, &name))
+    }
+
+    /// Keeps where shells are logged, for [`Aws::logging_at_hand`].
+    pub(super) async fn remember_logging(&self, logging: &Logging) {
+        let Ok(scope) = self.scope().await else { return };
+        if let Some(file) = self.memory_of(PREFERENCES, &scope)
+            && let Err(error) = remember(&file, logging)
+        {
+            tracing::debug!(%error, file = %file.display(), "where shells are logged is not remembered");
+        }
+    }
+
+    /// Where shells of the account's own preferences are logged, as far as that was learnt within the last day: no
+    /// call is made.
+    pub fn logging_at_hand(&self, scope: &Scope) -> Option<Logging> {
+        remembered(&self.memory_of(PREFERENCES, scope)?, REMEMBERED)
     }
 }
 
@@ -108,13 +128,13 @@ fn file(cache: &Path, name: &str) -> PathBuf {
     cache.join("documents").join(name)
 }
 
-fn remembered(file: &Path, lasts: Duration) -> Option<SeparateOutput> {
+fn remembered<T: DeserializeOwned>(file: &Path, lasts: Duration) -> Option<T> {
     let age = fs::metadata(file).ok()?.modified().ok()?.elapsed().ok()?;
     let text = fs::read_to_string(file).ok().filter(|_| age < lasts)?;
     serde_json::from_str(&text).ok()
 }
 
-fn remember(file: &Path, found: &SeparateOutput) -> std::io::Result<()> {
+fn remember(file: &Path, found: &impl Serialize) -> std::io::Result<()> {
     let directory = file.parent().unwrap_or(file);
     fs::create_dir_all(directory)?;
     let mut new = tempfile::NamedTempFile::new_in(directory)?;
@@ -165,11 +185,11 @@ mod tests {
     fn it_is_remembered_for_a_while() {
         let cache = tempfile::tempdir().unwrap();
         let file = file(cache.path(), "a document");
-        assert_eq!(remembered(&file, REMEMBERED), None);
+        assert_eq!(remembered::<SeparateOutput>(&file, REMEMBERED), None);
         remember(&file, &SeparateOutput::Always).unwrap();
         assert_eq!(remembered(&file, REMEMBERED), Some(SeparateOutput::Always));
-        assert_eq!(remembered(&file, Duration::ZERO), None);
+        assert_eq!(remembered::<SeparateOutput>(&file, Duration::ZERO), None);
         fs::write(&file, "rubbish").unwrap();
-        assert_eq!(remembered(&file, REMEMBERED), None);
+        assert_eq!(remembered::<SeparateOutput>(&file, REMEMBERED), None);
     }
 }

@@ -8,11 +8,13 @@ use super::consent::{self, ConsentArgs};
 use super::context::Context;
 use super::error::{CommandError, Exit};
 use super::targets::{PickArgs, Purpose, Resolved, scope, words};
+use crate::aws::diagnosis::settings::Logging;
 use crate::aws::session::SessionRequest;
 use crate::config::policy::Recorded;
 use crate::config::values::EscapeChar;
 use crate::transport::command_line::equivalent;
 use crate::transport::plan::{Choice, Keys, Recording, SessionPlan, Shell, Work};
+use crate::ui::text::escape;
 
 /// Open a shell on a node
 ///
@@ -108,7 +110,12 @@ pub async fn run(ctx: &Context, args: Args) -> Result<Exit, CommandError> {
         return Ok(Exit::SUCCESS);
     }
     let reason = consent::obtain(ctx, &args.consent, "open a shell on", &resolved)?;
-    ctx.ui().say(&headline(&resolved, choice));
+    let logging = match &document {
+        // A document of its own has preferences of its own.
+        Some(_) => None,
+        None => resolved.aws.logging_at_hand(&resolved.scope),
+    };
+    ctx.ui().say(&headline(&resolved, choice, logging.as_ref()));
     let escape = args.escape_char.unwrap_or(ctx.config()?.defaults.escape_char);
     let shell = Shell {
         escape: match escape {
@@ -140,15 +147,20 @@ pub async fn run(ctx: &Context, args: Args) -> Result<Exit, CommandError> {
     shell_exit(&outcome)
 }
 
-/// Where the person is about to be: one line, before the shell.
-fn headline(resolved: &Resolved, choice: Choice) -> String {
+/// Where the person is about to be, and who looks on as far as that is at hand: one line, before the shell.
+fn headline(resolved: &Resolved, choice: Choice, logging: Option<&Logging>) -> String {
+    let logged = logging.map(|logging| match logging.places() {
+        Some(places) => format!(" · logged {}", escape(&places)),
+        None => " · not logged".to_owned(),
+    });
     format!(
-        "{} · account {} · {} · {} · {}",
+        "{} · account {} · {} · {} · {}{}",
         words::label_and_id(&resolved.node),
         resolved.scope.account,
         resolved.scope.region,
         scope::way(&resolved.aws),
-        consent::name(choice)
+        consent::name(choice),
+        logged.unwrap_or_default()
     )
 }
 

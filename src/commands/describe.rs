@@ -242,18 +242,9 @@ impl Known<'_> {
             Ok(told) => told,
             Err(error) => return unknown(error),
         };
-        let bucket = told
-            .log_bucket
-            .as_ref()
-            .map(|bucket| format!("to the bucket {bucket}"));
-        let group = told
-            .log_group
-            .as_ref()
-            .map(|group| format!("to the log group {group}"));
-        let places: Vec<String> = bucket.into_iter().chain(group).collect();
-        Cell::from(match places.is_empty() {
-            true => "no".to_owned(),
-            false => format!("{}; forwards and ssh are not", places.join(" and ")),
+        Cell::from(match told.logging().places() {
+            None => "no".to_owned(),
+            Some(places) => format!("{places}; forwards and ssh are not"),
         })
     }
 

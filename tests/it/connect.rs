@@ -95,6 +95,19 @@ async fn a_shell_is_as_a_terminal_has_to_be() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_headline_says_whether_the_shell_is_logged_once_that_is_known() {
+    let env = TestEnv::new();
+    // Looked up by somebody who asked for it; from then on it costs no call.
+    assert_eq!(env.run(&["describe", "prod-web"]).status, 0);
+    env.sandbox.calls().clear();
+    let mut terminal = start(&env, &["connect", "prod-web"]);
+    terminal.expect(" · auto · not logged\r\n").await;
+    terminal.expect("$ ").await;
+    assert_eq!(env.sandbox.calls_of("ssm:GetDocument").len(), 0);
+    leave(&env, terminal).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_editor_and_a_pager_draw_and_leave() {
     if crate::tools::tool("vi").is_none() {
         return;
@@ -175,10 +188,9 @@ async fn a_cut_is_survived_or_told() {
     }));
     let mut terminal = shell(&env, &[]).await;
     terminal.line("seq 1 20000").await;
-    terminal.expect("reconnecting").await;
     let (screen, status) = terminal.finish().await;
     assert_eq!(status.code(), Some(255));
-    assert!(screen.contains("error: "), "{screen}");
+    assert!(screen.contains("error: the session had timed out"), "{screen}");
     assert!(terminal.is_as_before());
 }
 

@@ -1,5 +1,6 @@
 //! The account's settings of Session Manager in a region.
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::super::Aws;
@@ -33,7 +34,40 @@ pub struct Preferences {
     pub shell_profile: Option<String>,
 }
 
+/// Where AWS logs what shells show. Port and ssh sessions are logged nowhere.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Logging {
+    /// To this bucket.
+    pub bucket: Option<String>,
+    /// To this log group.
+    pub group: Option<String>,
+}
+
+impl Logging {
+    /// The places in words; `None`: there is none. Untrusted text.
+    pub fn places(&self) -> Option<String> {
+        let bucket = self
+            .bucket
+            .as_ref()
+            .map(|bucket| format!("to the bucket {bucket}"));
+        let group = self
+            .group
+            .as_ref()
+            .map(|group| format!("to the log group {group}"));
+        let places: Vec<String> = bucket.into_iter().chain(group).collect();
+        (!places.is_empty()).then(|| places.join(" and "))
+    }
+}
+
 impl Preferences {
+    /// Where shells are logged.
+    pub fn logging(&self) -> Logging {
+        Logging {
+            bucket: self.log_bucket.clone(),
+            group: self.log_group.clone(),
+        }
+    }
+
     /// Reads the document's content.
     pub fn read(content: &str) -> Option<Self> {
         let document: Value = serde_json::from_str(content).ok()?;
@@ -67,7 +101,7 @@ impl Preferences {
 }
 
 impl Aws {
-    /// The preferences of shells; `None` where nobody saved any.
+    /// The preferences of shells; `None` where nobody saved any. Where they are logged is remembered.
     ///
     /// # Errors
     /// What AWS refuses; a document that is none of Session Manager's.
@@ -81,10 +115,16 @@ impl Aws {
             .map_err(|error| ServiceError::from_sdk(OPERATION, error))
         {
             Ok(answer) => answer,
-            Err(error) if error.kind == ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind == ErrorKind::NotFound => {
+                self.remember_logging(&Logging::default()).await;
+                return Ok(None);
+            }
             Err(error) => return Err(error),
         };
         let read = Preferences::read(answer.content.as_deref().unwrap_or_default());
+        if let Some(preferences) = &read {
+            self.remember_logging(&preferences.logging()).await;
+        }
         read.map(Some).ok_or_else(|| {
             let mut error = ServiceError::local(
                 ErrorKind::Other,
