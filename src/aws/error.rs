@@ -14,6 +14,8 @@ pub enum ErrorKind {
     /// No credentials were found, or they could not be had (a profile that does not exist, a failing
     /// `credential_process`, an absent SSO login), or AWS does not know them.
     Credentials,
+    /// Nothing was found to sign with.
+    NoCredentials,
     /// Credentials were found and have expired.
     Expired,
     /// A person has to log in first (SSO, `aws login`).
@@ -184,7 +186,7 @@ pub(super) fn credentials_trouble(error: &CredentialsError) -> (ErrorKind, Strin
     }
     match error {
         CredentialsError::CredentialsNotLoaded(_) => (
-            ErrorKind::Credentials,
+            ErrorKind::NoCredentials,
             format!(
                 "no credentials were found (looked in the environment, AWS's files and the machine's role): {cause}"
             ),

@@ -14,6 +14,8 @@ use crate::nearest;
 #[derive(Debug)]
 pub struct Profiles {
     set: ProfileSet,
+    /// What stands in the credentials file, which counts before the config file's `credential_process`.
+    credentials: ProfileSet,
 }
 
 impl Profiles {
@@ -22,29 +24,57 @@ impl Profiles {
     /// # Errors
     /// When a file cannot be read or parsed; the message names it.
     pub async fn load() -> Result<Self, ServiceError> {
-        Self::read(&EnvConfigFiles::default()).await
+        let credentials = EnvConfigFiles::builder()
+            .include_default_credentials_file(true)
+            .build();
+        Self::read(&EnvConfigFiles::default(), &credentials).await
     }
 
-    async fn read(files: &EnvConfigFiles) -> Result<Self, ServiceError> {
-        let loaded = aws_config::profile::load(&Fs::real(), &Env::real(), files, None).await;
-        let set = loaded.map_err(|error| {
-            let cause = super::error::chain(&error);
-            ServiceError::local(
-                ErrorKind::Credentials,
-                format!("AWS's config files cannot be read: {cause}"),
-            )
-        })?;
-        Ok(Self { set })
+    async fn read(files: &EnvConfigFiles, credentials: &EnvConfigFiles) -> Result<Self, ServiceError> {
+        let load = async |files: &EnvConfigFiles| {
+            let loaded = aws_config::profile::load(&Fs::real(), &Env::real(), files, None).await;
+            loaded.map_err(|error| {
+                let cause = super::error::chain(&error);
+                ServiceError::local(
+                    ErrorKind::Credentials,
+                    format!("AWS's config files cannot be read: {cause}"),
+                )
+            })
+        };
+        Ok(Self {
+            set: load(files).await?,
+            credentials: load(credentials).await?,
+        })
     }
 
     /// What a config file with this content says.
     #[cfg(test)]
     pub(super) async fn of(config: &str) -> Self {
-        use aws_runtime::env_config::file::EnvConfigFileKind;
-        let files = EnvConfigFiles::builder()
-            .with_contents(EnvConfigFileKind::Config, config)
-            .build();
-        Self::read(&files).await.unwrap()
+        Self::of_both(config, "").await
+    }
+
+    /// What the two files with this content say.
+    #[cfg(test)]
+    pub(super) async fn of_both(config: &str, credentials: &str) -> Self {
+        use aws_runtime::env_config::file::EnvConfigFileKind::{Config, Credentials};
+        let with = |files: &[(_, &str)]| {
+            let builder = files
+                .iter()
+                .fold(EnvConfigFiles::builder(), |builder, (kind, text)| {
+                    builder.with_contents(*kind, *text)
+                });
+            builder.build()
+        };
+        let both = with(&[(Config, config), (Credentials, credentials)]);
+        Self::read(&both, &with(&[(Credentials, credentials)]))
+            .await
+            .unwrap()
+    }
+
+    /// Whether the credentials file, and not only the config file, holds this key of a profile.
+    pub(super) fn in_credentials_file(&self, profile: &str, key: &str) -> bool {
+        let profile = self.credentials.get_profile(profile);
+        profile.is_some_and(|profile| profile.get(key).is_some())
     }
 
     /// All names, sorted.

@@ -94,9 +94,11 @@ impl CommandError {
     /// A call to AWS that failed while ssmx was `doing` something for a target in a scope.
     pub fn aws(doing: impl Into<String>, error: &ServiceError) -> Self {
         let kind = match &error.kind {
-            ErrorKind::Credentials | ErrorKind::Expired | ErrorKind::LoginNeeded | ErrorKind::Region => {
-                Kind::Credentials
-            }
+            ErrorKind::Credentials
+            | ErrorKind::NoCredentials
+            | ErrorKind::Expired
+            | ErrorKind::LoginNeeded
+            | ErrorKind::Region => Kind::Credentials,
             ErrorKind::Cancelled => Kind::Interrupted,
             ErrorKind::Setting => Kind::Usage,
             ErrorKind::AccessDenied { .. } | ErrorKind::TargetNotConnected | ErrorKind::NotFound => {
@@ -110,7 +112,14 @@ impl CommandError {
             ErrorKind::AccessDenied { action } if !action.is_empty() => {
                 failure.hint(format!("the credentials in use lack the IAM action `{action}`"))
             }
+            ErrorKind::NoCredentials => failure.hint(
+                "choose a profile with `--profile NAME` or `AWS_PROFILE`; one of SSO wants `ssmx login NAME` first",
+            ),
             ErrorKind::Expired => failure.hint("renew the credentials"),
+            // AWS's words speak of signatures; a clock that is off makes them as wrong as a wrong key does.
+            ErrorKind::Credentials if error.code.is_some() => {
+                failure.hint("`ssmx doctor` compares this machine's clock with AWS's and looks at the rest of the way")
+            }
             ErrorKind::LoginNeeded => failure.hint("log in with `ssmx login`, or with the AWS CLI"),
             ErrorKind::Unreachable if error.code.is_none() => failure
                 .hint("`ssmx doctor` looks at this machine's way to AWS: name, proxy, certificates, clock"),

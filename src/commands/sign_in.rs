@@ -16,10 +16,7 @@ use crate::ui::{Presence, Screen, Ui, prompt};
 
 /// Where one-time codes come from in this run; `command` is the user's own `mfa_command` for the profile.
 pub fn mfa(ui: &Ui, code: Option<&str>, command: Vec<String>) -> Mfa {
-    let person: Option<Arc<dyn Person>> = match ui.presence() {
-        Presence::Person => Some(Arc::new(AtTerminal(ui.clone()))),
-        Presence::Script => None,
-    };
+    let person: Option<Arc<dyn Person>> = Some(Arc::new(AtTerminal(ui.clone())));
     Mfa {
         code: code.map(|code| Secret::new(code.to_owned())),
         command,
@@ -30,6 +27,10 @@ pub fn mfa(ui: &Ui, code: Option<&str>, command: Vec<String>) -> Mfa {
 struct AtTerminal(Ui);
 
 impl Person for AtTerminal {
+    fn is_there(&self) -> bool {
+        self.0.presence() == Presence::Person
+    }
+
     fn is_free(&self) -> bool {
         self.0.screen() == Screen::Cooked
     }

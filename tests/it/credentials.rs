@@ -166,7 +166,7 @@ fn a_named_profile_beats_the_environment_and_a_mistyped_one_is_no_machine() {
 
 #[test]
 fn a_code_is_asked_of_whoever_can_give_it_and_serves_for_hours() {
-    let mut env = scenery();
+    let env = scenery();
     let told = env.run(&["whoami", "-p", "guarded"]);
     assert_eq!(told.status, 253, "{told}");
     assert!(
@@ -188,9 +188,13 @@ fn a_code_is_asked_of_whoever_can_give_it_and_serves_for_hours() {
     // What others may read is told, and made private.
     let file = cached(&env, "cli/cache").remove(0);
     fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
-    env.set("SSMX_LOG", "warn");
-    let told = env.run(&["whoami", "-p", "guarded", "-v"]);
+    let told = env.run(&["whoami", "-p", "guarded"]);
     assert_eq!(told.status, 0, "{told}");
+    assert!(
+        told.stderr
+            .contains("holds credentials and could be read by others; it is private now"),
+        "{told}"
+    );
     assert_private(&file);
 }
 

@@ -19,6 +19,7 @@ mod ls;
 mod mistakes;
 mod picker;
 mod sessions;
+mod sign_in;
 mod snapshot;
 mod targets;
 #[allow(dead_code, reason = "stories take of it what they need")]

@@ -10,6 +10,7 @@ use sha1::{Digest as _, Sha1};
 
 use super::plan::{Role, SsoRole, WebIdentity};
 use super::private_file;
+use crate::secret::Secret;
 
 /// Credentials that expire sooner are not taken out: they should outlive the command.
 const MARGIN: Duration = Duration::from_secs(5 * 60);
@@ -46,11 +47,17 @@ impl Slot {
     }
 
     /// The slot of a role for the bearer of a token.
-    pub(super) fn of_web_identity(directory: Option<&PathBuf>, identity: &WebIdentity) -> Self {
+    pub(super) fn of_web_identity(
+        directory: Option<&PathBuf>,
+        identity: &WebIdentity,
+        token: &Secret<String>,
+    ) -> Self {
         let mut arguments = vec![("RoleArn", json!(identity.arn))];
         if let Some(name) = &identity.session_name {
             arguments.push(("RoleSessionName", json!(name)));
         }
+        // Two who bear different tokens are two people, though both may have the role.
+        arguments.push(("WebIdentityToken", json!(token.expose())));
         Self::new(directory, &python_json(&arguments, ", ", ": "), MARGIN)
     }
 

@@ -17,6 +17,9 @@ pub(super) const TRIES: usize = 3;
 
 /// Who is there to be asked and told.
 pub trait Person: Send + Sync {
+    /// Whether anybody can be asked; a script can only be told.
+    fn is_there(&self) -> bool;
+
     /// Whether the terminal is free for a question just now; a session may have it.
     fn is_free(&self) -> bool;
 
@@ -38,7 +41,7 @@ pub struct Mfa {
     /// `mfa_command` of the user's own config, which prints a code: one line for the shell, or a program and its
     /// arguments. Empty where there is none.
     pub command: Vec<String>,
-    /// Who is asked otherwise; `None` where nobody is there.
+    /// Who is asked otherwise, and told what somebody should know.
     pub person: Option<Arc<dyn Person>>,
 }
 
@@ -74,15 +77,15 @@ impl Codes {
 
     /// Says a line, unless the terminal belongs to a session.
     pub(super) fn tell(&self, line: &str) {
-        if let Some(person) = self.person() {
-            person.tell(line);
-        } else {
-            tracing::warn!("{line}");
+        match self.mfa.person.as_ref().filter(|person| person.is_free()) {
+            Some(person) => person.tell(line),
+            None => tracing::warn!("{line}"),
         }
     }
 
     fn person(&self) -> Option<&Arc<dyn Person>> {
-        self.mfa.person.as_ref().filter(|person| person.is_free())
+        let person = self.mfa.person.as_ref();
+        person.filter(|person| person.is_there() && person.is_free())
     }
 
     /// A code for the role's device.
@@ -135,16 +138,18 @@ impl Codes {
             "the AWS profile `{}` wants a one-time code of {serial}",
             role.profile
         );
-        unusable(if self.mfa.person.is_some() {
-            format!(
-                "{wanted}, and the terminal is taken by the session; run ssmx again to renew the credentials"
-            )
-        } else {
-            format!(
-                "{wanted}, and nobody is there to ask; give it with `--mfa-code`, or set `mfa_command` in `[profiles.{}]` of your own config",
-                role.profile
-            )
-        })
+        unusable(
+            if self.mfa.person.as_ref().is_some_and(|person| person.is_there()) {
+                format!(
+                    "{wanted}, and the terminal is taken by the session; run ssmx again to renew the credentials"
+                )
+            } else {
+                format!(
+                    "{wanted}, and nobody is there to ask; give it with `--mfa-code`, or set `mfa_command` in `[profiles.{}]` of your own config",
+                    role.profile
+                )
+            },
+        )
     }
 
     /// The command is the user's own, so a shell may read it; the code is what it prints.

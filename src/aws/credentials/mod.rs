@@ -129,13 +129,16 @@ impl Source {
             return Ok(());
         };
         let now = SystemTime::now();
-        if self.start(now).1.is_some() || self.slot_of_sso(role).read(now).is_some() {
+        if self.start(now).1.is_some() || self.read(&self.slot_of_sso(role), now).is_some() {
             return Ok(());
         }
-        match self.place(role) {
-            Some(place) => sso_token::check(&place, &role.login, now),
-            None => Ok(()),
+        let Some(place) = self.place(role) else {
+            return Ok(());
+        };
+        if let Some(warning) = sso_token::check(&place, &role.login, now)? {
+            self.codes.tell(&warning);
         }
+        Ok(())
     }
 
     /// How far down the chain of roles the AWS CLI's cache reaches: so many roles are done with, by these
@@ -143,7 +146,7 @@ impl Source {
     fn start(&self, now: SystemTime) -> (usize, Option<Cached>) {
         let roles = self.plan.roles.iter().enumerate().rev();
         roles
-            .filter_map(|(index, role)| Some((index + 1, Some(self.slot_of_role(role).read(now)?))))
+            .filter_map(|(index, role)| Some((index + 1, Some(self.read(&self.slot_of_role(role), now)?))))
             .next()
             .unwrap_or((0, None))
     }
@@ -165,10 +168,16 @@ impl Source {
         Ok(credentials)
     }
 
-    fn taken(&self, cached: Cached, is_last: bool) -> Credentials {
+    /// What is cached. Whoever looks first finds the file open to others and closes it, so it is told there.
+    fn read(&self, slot: &Slot, now: SystemTime) -> Option<Cached> {
+        let cached = slot.read(now)?;
         if let Some(warning) = &cached.warning {
             self.codes.tell(warning);
         }
+        Some(cached)
+    }
+
+    fn taken(&self, cached: Cached, is_last: bool) -> Credentials {
         if is_last {
             self.remember_name(cached.arn.as_deref());
         }
@@ -189,7 +198,7 @@ impl Source {
                     "another ssmx asks for the same one-time code; waiting for it",
                 );
                 let turn = turn.await;
-                if let Some(cached) = slot.read(SystemTime::now()) {
+                if let Some(cached) = self.read(&slot, SystemTime::now()) {
                     return Ok(self.taken(cached, is_last));
                 }
                 Some(turn)
@@ -260,19 +269,20 @@ impl Source {
     }
 
     async fn web_identity(&self, identity: &WebIdentity) -> Result<Credentials, ServiceError> {
-        let slot = Slot::of_web_identity(self.directories.cli_cache.as_ref(), identity);
-        if let Some(cached) = slot.read(SystemTime::now()) {
+        let token = role::read_token(identity).await?;
+        let slot = Slot::of_web_identity(self.directories.cli_cache.as_ref(), identity, &token);
+        if let Some(cached) = self.read(&slot, SystemTime::now()) {
             return Ok(self.taken(cached, self.plan.roles.is_empty()));
         }
         let name = identity.session_name.clone().unwrap_or_else(role::session_name);
-        let assumed = role::by_token(identity, &name, &self.sdk, self.agent.clone()).await?;
+        let assumed = role::by_token(identity, &token, &name, &self.sdk, self.agent.clone()).await?;
         self.keep(&slot, &assumed.credentials, &assumed.kind);
         Ok(assumed.credentials)
     }
 
     async fn sso(&self, role: &SsoRole) -> Result<Credentials, ServiceError> {
         let slot = self.slot_of_sso(role);
-        if let Some(cached) = slot.read(SystemTime::now()) {
+        if let Some(cached) = self.read(&slot, SystemTime::now()) {
             return Ok(self.taken(cached, false));
         }
         let place = self.place(role).ok_or_else(|| {

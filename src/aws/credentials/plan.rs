@@ -342,7 +342,10 @@ impl Reader<'_> {
             return self.sso(profile).map(|role| Some(Base::Sso(role)));
         }
         let profile = profile.to_owned();
-        if self.has_keys(&profile) {
+        // As in the AWS CLI: keys of the credentials file, `aws login`, a program, keys of the config file.
+        let keys_come_first = self.profiles.in_credentials_file(&profile, "aws_access_key_id")
+            || (value("login_session").is_none() && value("credential_process").is_none());
+        if keys_come_first && self.has_keys(&profile) {
             let lacking = |key: &str| unusable(format!("the AWS profile `{profile}` has no `{key}`"));
             return Ok(Some(Base::Keys {
                 access_key: value("aws_access_key_id").ok_or_else(|| lacking("aws_access_key_id"))?,

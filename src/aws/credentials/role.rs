@@ -88,12 +88,12 @@ fn is_wrong_code(error: &ServiceError) -> bool {
 /// What STS refuses, and a file that cannot be read.
 pub(super) async fn by_token(
     identity: &WebIdentity,
+    token: &Secret<String>,
     name: &str,
     sdk: &SdkConfig,
     agent: UserAgent,
 ) -> Result<Assumed, ServiceError> {
     const OPERATION: &str = "sts:AssumeRoleWithWebIdentity";
-    let token = read_token(identity).await?;
     let config = aws_sdk_sts::config::Builder::from(sdk).interceptor(agent);
     let sts = aws_sdk_sts::Client::from_conf(config.build());
     let call = sts
@@ -112,7 +112,11 @@ pub(super) async fn by_token(
     assumed(OPERATION, answer.credentials, answer.assumed_role_user)
 }
 
-async fn read_token(identity: &WebIdentity) -> Result<Secret<String>, ServiceError> {
+/// The token, as it is just now: whoever puts it there renews it.
+///
+/// # Errors
+/// When the file cannot be read, or holds nothing.
+pub(super) async fn read_token(identity: &WebIdentity) -> Result<Secret<String>, ServiceError> {
     use tokio::io::AsyncReadExt as _;
     let unreadable = |cause: String| {
         ServiceError::local(

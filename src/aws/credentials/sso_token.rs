@@ -182,10 +182,14 @@ pub(in super::super) async fn good_token(
 }
 
 /// Whether a person has to log in before anything else can be done; the network is not asked.
-pub(in super::super) fn check(place: &Place, login: &SsoLogin, now: SystemTime) -> Result<(), ServiceError> {
+pub(in super::super) fn check(
+    place: &Place,
+    login: &SsoLogin,
+    now: SystemTime,
+) -> Result<Option<String>, ServiceError> {
     let token = place.read().ok_or_else(|| absent(login))?;
     if token.is_good(now) || token.is_renewable(now) {
-        Ok(())
+        Ok(token.warning)
     } else {
         Err(expired(login, &token))
     }

@@ -138,6 +138,25 @@ async fn plan(name: &str) -> Result<Plan, String> {
 }
 
 #[tokio::test]
+async fn a_program_counts_before_keys_of_the_config_file_alone() {
+    let config = "[profile p]\ncredential_process = /bin/p\naws_access_key_id = AKIACONFIG\naws_secret_access_key = s\n\
+                  [profile q]\ncredential_process = /bin/q\n[profile r]\nrole_arn = arn:aws:iam::222222222222:role/r\nsource_profile = q\n\
+                  [profile l]\nlogin_session = arn:aws:iam::555555555555:user/A\naws_access_key_id = AKIACONFIG\naws_secret_access_key = s\n";
+    let credentials = "[q]\naws_access_key_id = AKIACREDENTIALS\naws_secret_access_key = s\n";
+    let profiles = Profiles::of_both(config, credentials).await;
+    let base = |name: &str| {
+        let choice = ProfileChoice::Explicit(name.to_owned());
+        let plan = Plan::make(&profiles, Some(&choice), &Surroundings::default());
+        plan.unwrap().base
+    };
+    assert!(matches!(base("p"), Base::Process { command, .. } if command == "/bin/p"));
+    for name in ["q", "r"] {
+        assert!(matches!(base(name), Base::Keys { access_key, .. } if access_key == "AKIACREDENTIALS"));
+    }
+    assert!(matches!(base("l"), Base::Login { .. }));
+}
+
+#[tokio::test]
 async fn profiles_are_read_as_the_aws_cli_reads_them() {
     let second = plan("second").await.unwrap();
     assert!(matches!(&second.base, Base::Keys { access_key, .. } if access_key == "AKIASTATIC"));
@@ -285,7 +304,7 @@ fn sso(session: Option<&str>) -> SsoRole {
     }
 }
 
-/// The keys were computed by botocore 1.43.
+/// The keys were computed by botocore 1.43, that of the web identity by the AWS CLI 1.46, which hashes the token too.
 #[test]
 fn slots_have_botocores_keys() {
     let directory = std::path::PathBuf::from("/cache");
@@ -310,8 +329,8 @@ fn slots_have_botocores_keys() {
         (of_role(&full), "2d0e85e73d79eb4d654e0e9a6f48f78fdf617e17"),
         (of_role(&odd), "544002daf666e7640a05e69556a02b8d5c659ace"),
         (
-            Slot::of_web_identity(Some(&directory), &web),
-            "5810ba9e536f9a4e0b006456995e3e5a48219d0f",
+            Slot::of_web_identity(Some(&directory), &web, &"t".to_owned().into()),
+            "27d9e079419ee6ff21a30ac3baaba581c714a7b6",
         ),
         (
             Slot::of_sso(Some(&directory), &sso(Some("corp"))),

@@ -257,6 +257,7 @@ enum Service {
 fn is_half(error: &ServiceError, service: Service) -> bool {
     match error.kind {
         ErrorKind::Credentials
+        | ErrorKind::NoCredentials
         | ErrorKind::Expired
         | ErrorKind::LoginNeeded
         | ErrorKind::Cancelled

@@ -60,6 +60,7 @@ pub(super) fn verdict(ended: Ended, freshness: Freshness, history: History) -> V
                 | (_, History::New) => Verdict::Over(ForwardError::Start(error)),
                 (
                     ErrorKind::Credentials
+                    | ErrorKind::NoCredentials
                     | ErrorKind::Expired
                     | ErrorKind::LoginNeeded
                     | ErrorKind::Cancelled,

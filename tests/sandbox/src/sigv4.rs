@@ -173,7 +173,7 @@ pub(crate) fn check(world: &World, service: &str, subject: &Subject<'_>) -> Resu
     if expected != claim.signature {
         return Err(Unsigned::Wrong);
     }
-    if (Timestamp::now().as_second() - signed_at.as_second()).abs() > SKEW {
+    if (world.wall().as_second() - signed_at.as_second()).abs() > SKEW {
         return Err(Unsigned::Skewed);
     }
     if identity.expires.is_some_and(|end| end <= world.now()) {

@@ -66,7 +66,17 @@ async fn handle(behind: Behind, request: Request<HttpBody>, tls: bool) -> Result
         tls,
     };
     match api::answer(&behind.world, &behind.calls, &incoming).await {
-        Reply::Answer(response) => Ok(response.map(|text| Full::new(Bytes::from(text)))),
+        Reply::Answer(mut response) => {
+            let date = behind
+                .world
+                .wall()
+                .strftime("%a, %d %b %Y %H:%M:%S GMT")
+                .to_string();
+            if let Ok(date) = date.parse() {
+                response.headers_mut().insert(header::DATE, date);
+            }
+            Ok(response.map(|text| Full::new(Bytes::from(text))))
+        }
         Reply::Silence => silence().await,
         Reply::Cut => Err(Cut),
     }

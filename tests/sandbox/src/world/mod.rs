@@ -53,6 +53,8 @@ pub struct World {
     unsigned_upgrades: AtomicBool,
     /// How many milliseconds the world's clock is ahead.
     ahead: AtomicI64,
+    /// How many milliseconds the clock that signatures are checked by is ahead of this machine's.
+    skew: AtomicI64,
 }
 
 impl World {
@@ -103,6 +105,7 @@ impl World {
             faults: ApiFaults::new(scenario.faults.clone()),
             unsigned_upgrades: AtomicBool::new(scenario.unsigned_upgrades),
             ahead: AtomicI64::new(0),
+            skew: AtomicI64::new(0),
         }
     }
 
@@ -116,6 +119,18 @@ impl World {
     pub fn advance(&self, by: SignedDuration) {
         let millis = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
         self.ahead.fetch_add(millis, Ordering::Relaxed);
+    }
+
+    /// The time that signatures are checked by, and that answers are dated with.
+    pub(crate) fn wall(&self) -> Timestamp {
+        let ahead = SignedDuration::from_millis(self.skew.load(Ordering::Relaxed));
+        Timestamp::now().saturating_add(ahead).unwrap_or(Timestamp::MAX)
+    }
+
+    /// From now on AWS's clock is so far ahead of this machine's.
+    pub fn set_skew(&self, ahead: SignedDuration) {
+        let millis = i64::try_from(ahead.as_millis()).unwrap_or(i64::MAX);
+        self.skew.store(millis, Ordering::Relaxed);
     }
 
     /// One more node, at once.
