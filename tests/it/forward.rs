@@ -378,3 +378,20 @@ fn a_detached_forward_that_was_killed_is_seen_as_dead_and_makes_room() {
     let ended = env.run(&["forward", "stop", "--all"]);
     assert_eq!(ended.status, 0, "{ended}");
 }
+
+#[test]
+fn a_preset_says_the_region_where_its_target_does_not() {
+    let env = TestEnv::new();
+    env.config(
+        "[targets.there]\nname = \"prod-web-dr\"\nregion = \"eu-west-1\"\n\
+         [presets.by-preset]\ntarget = \"prod-web-dr\"\nregion = \"eu-west-1\"\nport = 80\nlocal = 0\n\
+         [presets.by-target]\ntarget = \"there\"\nregion = \"eu-west-2\"\nport = 80\nlocal = 0\n",
+    );
+    for preset in ["by-preset", "by-target"] {
+        let told = env.run(&["forward", preset, "--", "true"]);
+        assert_eq!(told.status, 0, "{told}");
+        let sessions = env.sandbox.sessions();
+        assert_eq!(sessions.last().unwrap().place.region, "eu-west-1");
+    }
+    assert_eq!(env.sandbox.sessions().len(), 2);
+}

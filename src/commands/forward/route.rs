@@ -165,7 +165,8 @@ async fn find(
 async fn first_online(ctx: &Context, wish: &Wish, pick: PickArgs) -> Result<Resolved, CommandError> {
     let mut troubles: Vec<(String, CommandError)> = Vec::new();
     for target in &wish.targets {
-        match ctx.resolve(Some(target), pick, Purpose::Unattended).await {
+        let region = wish.region.as_ref();
+        match ctx.resolve_in(target, region, pick, Purpose::Unattended).await {
             Ok(resolved) => return Ok(resolved),
             // A word that is wrong stays so, and nobody wants to find out on the day of an outage.
             Err(error) if error.kind == Kind::Usage || wish.targets.len() == 1 => return Err(error),

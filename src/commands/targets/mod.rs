@@ -17,7 +17,7 @@ use crate::commands::context::Context;
 use crate::commands::error::{CommandError, Kind};
 use crate::config::schema::Target;
 use crate::config::{Config, Demands};
-use crate::ids::{AccountId, NodeId, Scope};
+use crate::ids::{AccountId, NodeId, Region, Scope};
 use crate::inventory::node::{AgentState, Node};
 use crate::resolve::order::{Pick, Standing, standing};
 use crate::resolve::{Via, Wanted, read};
@@ -141,16 +141,30 @@ impl Context {
         pick: PickArgs,
         purpose: Purpose,
     ) -> Result<Resolved, CommandError> {
-        let Some(words) = words else {
-            return search::choose_from_all(self, pick, purpose).await;
-        };
+        match words {
+            Some(words) => self.resolve_in(words, None, pick, purpose).await,
+            None => search::choose_from_all(self, pick, purpose).await,
+        }
+    }
+
+    /// The same in a region, where the words' target names none itself.
+    ///
+    /// # Errors
+    /// As for [`Context::resolve`].
+    pub async fn resolve_in(
+        &self,
+        words: &str,
+        region: Option<&Region>,
+        pick: PickArgs,
+        purpose: Purpose,
+    ) -> Result<Resolved, CommandError> {
         let config = self.config()?;
         let profiles = match words.contains('/') {
             true => Some(self.profiles().await?),
             false => None,
         };
         let wanted = read(words, &Known { config, profiles }).map_err(words::unreadable)?;
-        let reached = scope::reach(self, wanted.profile.as_deref(), wanted.target.as_ref()).await?;
+        let reached = scope::reach(self, wanted.profile.as_deref(), wanted.target.as_ref(), region).await?;
         Search::new(self, reached, wanted, pick, purpose)?.run().await
     }
 

@@ -25,10 +25,11 @@ pub struct Reached {
 /// # Errors
 /// As for [`reach`].
 pub async fn here(ctx: &Context) -> Result<Reached, CommandError> {
-    reach(ctx, None, None).await
+    reach(ctx, None, None, None).await
 }
 
-/// Reaches the scope of a target. `profile` is that of `PROFILE/NAME`.
+/// Reaches the scope of a target. `profile` is that of `PROFILE/NAME`; `region` is wanted where the target names
+/// none itself, as a preset does.
 ///
 /// # Errors
 /// When the profile does not exist or has no usable credentials, when there is no region, and when the account
@@ -37,6 +38,7 @@ pub async fn reach(
     ctx: &Context,
     profile: Option<&str>,
     target: Option<&NamedTarget>,
+    region: Option<&Region>,
 ) -> Result<Reached, CommandError> {
     let loaded = ctx.loaded()?;
     let flag = ctx.globals().profile.as_deref();
@@ -52,6 +54,7 @@ pub async fn reach(
         loaded,
         typed: profile,
         target,
+        region,
     };
     let aws = choices.aws().await?;
     arrive(ctx, aws, target).await
@@ -167,6 +170,7 @@ fn choices_here(ctx: &Context) -> Result<Choices<'_>, CommandError> {
         loaded: ctx.loaded()?,
         typed: None,
         target: None,
+        region: None,
     })
 }
 
@@ -190,6 +194,8 @@ struct Choices<'a> {
     /// The profile of `PROFILE/NAME`.
     typed: Option<&'a str>,
     target: Option<&'a NamedTarget>,
+    /// Where the target names none.
+    region: Option<&'a Region>,
 }
 
 impl Choices<'_> {
@@ -313,7 +319,10 @@ impl Choices<'_> {
             })
         };
         let variable = env::region().map(|text| parse(&text, "the environment"));
-        let own = self.target.and_then(|target| target.region.as_ref());
+        let own = self
+            .target
+            .and_then(|target| target.region.as_ref())
+            .or(self.region);
         let chosen = self.loaded.region(own, variable.transpose()?.as_ref());
         // A profile that was named brings its region along; one that is a default stands beside [defaults].
         match chosen {
