@@ -384,7 +384,7 @@ fn a_preset_says_the_region_where_its_target_does_not() {
     let env = TestEnv::new();
     env.config(
         "[targets.there]\nname = \"prod-web-dr\"\nregion = \"eu-west-1\"\n\
-         [presets.by-preset]\ntarget = \"prod-web-dr\"\nregion = \"eu-west-1\"\nport = 80\nlocal = 0\n\
+         [presets.by-preset]\ntarget = \"name=prod-web-dr\"\nregion = \"eu-west-1\"\nport = 80\nlocal = 0\n\
          [presets.by-target]\ntarget = \"there\"\nregion = \"eu-west-2\"\nport = 80\nlocal = 0\n",
     );
     for preset in ["by-preset", "by-target"] {

@@ -17,6 +17,7 @@ mod house;
 mod iam_policy;
 mod ls;
 mod mistakes;
+mod oracles;
 mod picker;
 mod sessions;
 mod sign_in;
