@@ -475,7 +475,11 @@ fn a_failed_session_says_why() {
     assert!(told.stderr.contains("authorize-security-group-egress"), "{told}");
     assert!(told.stderr.contains("`ssmx doctor"), "{told}");
     // So do those that carry something else than a shell.
-    for words in [&["exec", ID, "--", "true"][..], &["proxy", ID]] {
+    for words in [
+        &["exec", ID, "--", "true"][..],
+        &["proxy", ID],
+        &["forward", ID, ":80"],
+    ] {
         let told = env.run(words);
         assert_eq!((told.status, told.stdout.as_str()), (254, ""), "{told}");
         assert!(told.stderr.contains("because of security groups:"), "{told}");

@@ -184,7 +184,7 @@ fn credentials_and_ways_that_lead_nowhere() {
             "--ca-bundle",
             &bundle,
             "--endpoint-url",
-            &https,
+            https,
         ],
     );
     env.config("[profiles.prod]\naccount = \"999999999999\"\n");

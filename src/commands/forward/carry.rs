@@ -15,10 +15,12 @@ use super::route::{self, Answered, Ask, Asking};
 use super::say;
 use super::watch::{Begun, Watch};
 use super::wish::Wish;
+use crate::aws::error::ErrorKind;
 use crate::commands::consent::ConsentArgs;
 use crate::commands::context::Context;
+use crate::commands::doctor;
 use crate::commands::error::{CommandError, Exit, Kind};
-use crate::commands::targets::PickArgs;
+use crate::commands::targets::{PickArgs, Purpose};
 use crate::ids::{Local, Scope, SessionId};
 use crate::transport::forward::{
     self, BindError, Counters, ForwardError, ForwardPlan, Interrupts, Listener, Notice, Notices, Route,
@@ -209,6 +211,8 @@ enum Ending {
     Asked,
     /// Because it could not begin.
     Failed(CommandError),
+    /// The node of this forward is not connected to Session Manager.
+    OutOfReach(usize, CommandError),
 }
 
 struct Running<'a> {
@@ -398,12 +402,17 @@ impl<'a> Running<'a> {
         };
         let Err(error) = result else { return };
         forward.failed = true;
-        let failure = failure(&forward.wish, error, forward.trouble.take());
+        let is_out_of_reach =
+            matches!(&error, ForwardError::Start(cause) if cause.kind == ErrorKind::TargetNotConnected);
+        let failure = say::failure(&forward.wish, error, forward.trouble.take());
         let alone = self.forwards.len() == 1;
         let waiting = !self.command.is_empty() && !self.begun;
         if alone || waiting {
             // With a command that was not started yet, one that is missing is one too many.
-            self.end(Ending::Failed(failure));
+            self.end(match is_out_of_reach {
+                true => Ending::OutOfReach(index, failure),
+                false => Ending::Failed(failure),
+            });
         } else {
             failure.report(self.ctx.ui());
         }
@@ -457,6 +466,7 @@ impl<'a> Running<'a> {
             .collect();
         match self.ending.take() {
             Some(Ending::Failed(error)) => Err(error),
+            Some(Ending::OutOfReach(index, error)) => Err(self.explained(index, error).await),
             Some(Ending::Command(exit)) => Ok(exit),
             Some(Ending::Asked) => Ok(Exit::SUCCESS),
             Some(Ending::Signal(signal)) if signal == signal_hook::consts::SIGINT => {
@@ -468,6 +478,24 @@ impl<'a> Running<'a> {
                 "forwards that could not be kept up: {}",
                 failed.join(", ")
             ))),
+        }
+    }
+}
+
+impl Running<'_> {
+    /// The failure, and why the node is out of reach where that can be told.
+    async fn explained(&self, index: usize, failure: CommandError) -> CommandError {
+        let Some(wish) = self.forwards.get(index).map(|forward| &forward.wish) else {
+            return failure;
+        };
+        let Some(target) = wish.targets.last() else {
+            return failure;
+        };
+        let region = wish.region.as_ref();
+        let resolving = self.ctx.resolve_in(target, region, self.pick, Purpose::Inspect);
+        match resolving.await {
+            Ok(resolved) => doctor::explain(self.ctx, &resolved, failure).await,
+            Err(_) => failure,
         }
     }
 }
@@ -498,29 +526,6 @@ fn announce(
         ctx.ui().say(&line);
     }
     Ok(())
-}
-
-fn failure(wish: &Wish, error: ForwardError, trouble: Option<CommandError>) -> CommandError {
-    let name = &wish.name;
-    match (error, trouble) {
-        (ForwardError::Route(_), Some(trouble)) => trouble,
-        (ForwardError::Route(error), None) => {
-            CommandError::failed(format!("forward `{name}` has ended")).because(error)
-        }
-        (ForwardError::Start(error), _) => {
-            CommandError::aws(format!("could not start a session for forward `{name}`"), &error)
-        }
-        (error @ ForwardError::Terminated(_), _) => CommandError::failed(format!(
-            "forward `{name}` has ended"
-        ))
-        .because(error)
-        .hint(
-            "somebody ended it on purpose, or the instance is going down; `ssmx sessions` shows what is open",
-        ),
-        (ForwardError::Transport(error), _) => {
-            CommandError::failed(format!("forward `{name}` could not be carried")).because(error)
-        }
-    }
 }
 
 fn open_browser(ctx: &Context, forward: &Forward) {

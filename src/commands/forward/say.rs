@@ -6,10 +6,35 @@ use serde_json::{Value, json};
 
 use super::child::End;
 use super::wish::Wish;
+use crate::commands::error::CommandError;
 use crate::ids::Scope;
-use crate::transport::forward::{Dormancy, Notice};
+use crate::transport::forward::{Dormancy, ForwardError, Notice};
 use crate::ui::Ui;
 use crate::ui::text::{escape, escape_lines};
+
+/// Why a forward has ended. `trouble` is what kept it from finding its way.
+pub fn failure(wish: &Wish, error: ForwardError, trouble: Option<CommandError>) -> CommandError {
+    let name = &wish.name;
+    match (error, trouble) {
+        (ForwardError::Route(_), Some(trouble)) => trouble,
+        (ForwardError::Route(error), None) => {
+            CommandError::failed(format!("forward `{name}` has ended")).because(error)
+        }
+        (ForwardError::Start(error), _) => {
+            CommandError::aws(format!("could not start a session for forward `{name}`"), &error)
+        }
+        (error @ ForwardError::Terminated(_), _) => CommandError::failed(format!(
+            "forward `{name}` has ended"
+        ))
+        .because(error)
+        .hint(
+            "somebody ended it on purpose, or the instance is going down; `ssmx sessions` shows what is open",
+        ),
+        (ForwardError::Transport(error), _) => {
+            CommandError::failed(format!("forward `{name}` could not be carried")).because(error)
+        }
+    }
+}
 
 /// The line that says where a forward listens, where it leads and through which node: `prod-db  127.0.0.1:15432 →
 /// db.internal:5432 via prod-bastion (i-…)`.
