@@ -18,7 +18,7 @@ struct Told {
 impl Home {
     fn new() -> Self {
         let root = tempfile::tempdir().unwrap();
-        fs::create_dir(root.path().join("work")).unwrap();
+        fs::create_dir(root.path().join("project")).unwrap();
         Self { root }
     }
 
@@ -51,7 +51,7 @@ impl Home {
             .env("HOME", self.root.path())
             .env("PATH", "/usr/bin:/bin")
             .envs(variables.iter().copied())
-            .current_dir(self.path("work"))
+            .current_dir(self.path("project"))
             .stdin(Stdio::null())
             .output()
             .unwrap();
@@ -204,13 +204,13 @@ fn every_value_has_its_origin() {
 #[test]
 fn a_team_file_counts_once_it_was_accepted() {
     let home = Home::new();
-    let team = home.path("work/.ssmx.toml");
+    let team = home.path("project/.ssmx.toml");
     fs::write(&team, "[targets.web]\nname = \"team\"\n").unwrap();
     let told = home.ok(&["target", "ls", "-o", "name"]);
     assert_eq!(told.out, "");
     assert_eq!(
         told.err,
-        "warning: `~/work/.ssmx.toml` has not been accepted and is left out; `ssmx config trust` shows it\nthere are no targets\n"
+        "warning: `~/project/.ssmx.toml` has not been accepted and is left out; `ssmx config trust` shows it\nthere are no targets\n"
     );
     let told = home.refused(&["config", "trust"]);
     assert!(told.contains("  [targets.web]\n  name = \"team\"\n"), "{told}");
