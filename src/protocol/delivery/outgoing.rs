@@ -4,10 +4,11 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Instant;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use uuid::Uuid;
 
 use super::rtt::RoundTrip;
+use super::unsent::Unsent;
 use super::window::{Bounds, Fill, Window};
 use crate::protocol::message::PayloadType;
 
@@ -100,15 +101,9 @@ struct Sent {
 #[derive(Debug)]
 pub struct Outgoing {
     limits: Limits,
-    /// Handshake answers, sizes: sent before any data and not held back.
-    control: VecDeque<(PayloadType, Bytes)>,
-    /// Data, and what keeps its place among it.
-    data: VecDeque<(PayloadType, Bytes)>,
+    unsent: Unsent,
     /// A message whose size is being tried out; nothing else is sent meanwhile.
     trial: Option<Trial>,
-    data_bytes: usize,
-    /// Data waits until the agent would not throw it away.
-    released: bool,
     /// What was sent, from the sequence number `base` on; `None` for what was acknowledged out of turn.
     sent: VecDeque<Option<Sent>>,
     base: i64,
@@ -146,11 +141,8 @@ impl Outgoing {
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
-            control: VecDeque::new(),
-            data: VecDeque::new(),
+            unsent: Unsent::default(),
             trial: None,
-            data_bytes: 0,
-            released: false,
             sent: VecDeque::new(),
             base: 0,
             highest: -1,
@@ -171,53 +163,39 @@ impl Outgoing {
     }
 
     /// Queues bytes of the session. Empty ones are dropped: Go peers cannot read an empty payload.
-    pub fn write(&mut self, mut bytes: Bytes) {
-        self.data_bytes += bytes.len();
-        while !bytes.is_empty() {
-            let cut = bytes.len().min(self.limits.payload);
-            self.data.push_back((PayloadType::OUTPUT, bytes.split_to(cut)));
-        }
+    pub fn write(&mut self, bytes: Bytes) {
+        self.unsent.write(bytes, self.limits.payload);
     }
 
     /// Drops the bytes that are not sent yet and sends these instead, window or not: a Ctrl-C does not wait
     /// behind a paste that the remote does not read.
     pub fn overtake(&mut self, bytes: Bytes) {
-        self.data.clear();
-        self.data_bytes = 0;
-        if bytes.is_empty() {
-            return;
-        }
-        if self.released {
-            self.control.push_back((PayloadType::OUTPUT, bytes));
-        } else {
-            self.write(bytes);
-        }
+        self.unsent.overtake(bytes, self.limits.payload);
     }
 
     /// Queues a message that goes before all data.
     pub fn control(&mut self, payload_type: PayloadType, payload: Bytes) {
-        self.control.push_back((payload_type, payload));
+        self.unsent.control(payload_type, payload);
     }
 
     /// Queues a message that keeps its place among the data.
     pub fn in_order(&mut self, payload_type: PayloadType, payload: Bytes) {
-        self.data_bytes += payload.len();
-        self.data.push_back((payload_type, payload));
+        self.unsent.in_order(payload_type, payload);
     }
 
     /// From now on data is sent.
     pub fn release(&mut self) {
-        self.released = true;
+        self.unsent.release();
     }
 
     /// Whether more data should wait with the caller.
     pub fn is_full(&self) -> bool {
-        self.data_bytes >= self.limits.unsent
+        self.unsent.data_bytes() >= self.limits.unsent
     }
 
     /// Whether everything was sent and acknowledged.
     pub fn is_empty(&self) -> bool {
-        self.data.is_empty() && self.control.is_empty() && self.sent.is_empty() && self.trial.is_none()
+        self.unsent.is_empty() && self.sent.is_empty() && self.trial.is_none()
     }
 
     /// Tries out whether messages may be as large as `large`. It goes out alone, when all else is acknowledged,
@@ -378,15 +356,9 @@ impl Outgoing {
             return Some(due);
         }
         let sequence = self.base.saturating_add_unsigned(self.sent.len() as u64);
-        let (payload_type, payload) = match (self.next_trial(sequence), self.control.pop_front()) {
-            (Some(trial), control) => {
-                control
-                    .into_iter()
-                    .for_each(|control| self.control.push_front(control));
-                (PayloadType::OUTPUT, trial)
-            }
-            (None, Some(control)) => control,
-            (None, None) => self.next_data()?,
+        let (payload_type, payload) = match self.next_trial(sequence) {
+            Some(trial) => (PayloadType::OUTPUT, trial),
+            None => self.next_unsent()?,
         };
         let finished = finish.finish(payload_type, payload);
         self.unacknowledged_bytes += finished.payload.len();
@@ -447,7 +419,7 @@ impl Outgoing {
 
     /// The large message of a trial whose turn has come.
     fn next_trial(&mut self, sequence: i64) -> Option<Bytes> {
-        let alone = self.released && self.sent.is_empty();
+        let alone = self.unsent.is_released() && self.sent.is_empty();
         let trial = self
             .trial
             .as_mut()
@@ -456,285 +428,20 @@ impl Outgoing {
         Some(trial.large.clone())
     }
 
-    /// The next payload of data, small writes joined up to the longest payload.
-    fn next_data(&mut self) -> Option<(PayloadType, Bytes)> {
-        let is_open = self.released
-            && self.trial.is_none()
+    /// What goes out next for the first time: control at any time, data while the window is open.
+    fn next_unsent(&mut self) -> Option<(PayloadType, Bytes)> {
+        if let Some(control) = self.unsent.next_control() {
+            return Some(control);
+        }
+        let is_open = self.trial.is_none()
             && self.unacknowledged_bytes < self.window.bytes()
             && self.sent.len() < LONGEST_SPAN;
-        if !is_open {
-            return None;
-        }
-        let (payload_type, first) = self.data.pop_front()?;
-        let mut joined = None;
-        let mut length = first.len();
-        while let Some((PayloadType::OUTPUT, next)) = self.data.front()
-            && payload_type == PayloadType::OUTPUT
-        {
-            if length + next.len() > self.limits.payload {
-                break;
-            }
-            length += next.len();
-            joined
-                .get_or_insert_with(|| BytesMut::from(&first[..]))
-                .extend_from_slice(next);
-            self.data.pop_front();
-        }
-        self.data_bytes = self.data_bytes.saturating_sub(length);
-        Some((payload_type, joined.map_or(first, BytesMut::freeze)))
+        is_open
+            .then(|| self.unsent.next_data(self.limits.payload))
+            .flatten()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    const LIMITS: Limits = Limits {
-        payload: 4,
-        in_flight: Bounds::fixed(8),
-        unsent: 16,
-    };
-
-    fn open(now: Instant) -> (Outgoing, Instant) {
-        let mut outgoing = Outgoing::new(LIMITS);
-        outgoing.release();
-        (outgoing, now)
-    }
-
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "any instant will do as the start of a test"
-    )]
-    fn start() -> Instant {
-        Instant::now()
-    }
-
-    struct Plain;
-
-    impl Finish for Plain {
-        fn finish(&mut self, _: PayloadType, payload: Bytes) -> Finished {
-            Finished {
-                id: Uuid::nil(),
-                created: 1,
-                payload,
-            }
-        }
-    }
-
-    fn drain(outgoing: &mut Outgoing, now: Instant) -> Vec<(i64, Bytes)> {
-        std::iter::from_fn(|| outgoing.poll(now, &mut Plain))
-            .map(|due| (due.sequence, due.finished.payload))
-            .collect()
-    }
-
-    fn numbers(outgoing: &mut Outgoing, now: Instant) -> Vec<i64> {
-        let drained = drain(outgoing, now).into_iter();
-        drained.map(|(sequence, _)| sequence).collect()
-    }
-
-    #[test]
-    fn data_waits_for_release_and_control_does_not() {
-        let mut outgoing = Outgoing::new(LIMITS);
-        let now = start();
-        outgoing.write(Bytes::from_static(b"ls"));
-        outgoing.control(PayloadType::SIZE, Bytes::from_static(b"{}"));
-        assert_eq!(drain(&mut outgoing, now), [(0, Bytes::from_static(b"{}"))]);
-        outgoing.release();
-        assert_eq!(drain(&mut outgoing, now), [(1, Bytes::from_static(b"ls"))]);
-    }
-
-    #[test]
-    fn the_window_closes_and_opens_and_nothing_is_evicted() {
-        let (mut outgoing, now) = open(start());
-        outgoing.write(Bytes::from_static(b"abcdefghijklmnopqrstuvwx"));
-        assert!(outgoing.is_full());
-        assert_eq!(drain(&mut outgoing, now).len(), 2);
-        outgoing.acknowledge(now, 1);
-        assert_eq!(drain(&mut outgoing, now), [(2, Bytes::from_static(b"ijkl"))]);
-        outgoing.resend_all(now);
-        assert_eq!(numbers(&mut outgoing, now), [0, 2]);
-    }
-
-    #[test]
-    fn what_is_not_acknowledged_in_time_is_sent_again_ever_more_slowly() {
-        let (mut outgoing, now) = open(start());
-        outgoing.write(Bytes::from_static(b"a"));
-        drain(&mut outgoing, now);
-        let first = outgoing.timeout().unwrap();
-        assert_eq!(first - now, Duration::from_millis(200));
-        outgoing.handle_timeout(first);
-        assert_eq!(drain(&mut outgoing, first).len(), 1);
-        // The plugin sets this time on a copy and so resends on every scan.
-        assert_eq!(outgoing.timeout().unwrap() - first, Duration::from_millis(400));
-    }
-
-    #[test]
-    fn repeated_messages_teach_nothing_about_the_round_trip() {
-        let (mut outgoing, now) = open(start());
-        outgoing.write(Bytes::from_static(b"a"));
-        drain(&mut outgoing, now);
-        outgoing.resend_all(now);
-        drain(&mut outgoing, now);
-        outgoing.acknowledge(now + Duration::from_secs(30), 0);
-        assert!(outgoing.is_empty());
-        outgoing.write(Bytes::from_static(b"b"));
-        drain(&mut outgoing, now);
-        assert_eq!(outgoing.timeout().unwrap() - now, Duration::from_millis(200));
-    }
-
-    #[test]
-    fn an_interrupt_overtakes_what_is_not_sent() {
-        let (mut outgoing, now) = open(start());
-        outgoing.write(Bytes::from_static(b"abcdefghijklmnop"));
-        drain(&mut outgoing, now);
-        outgoing.overtake(Bytes::from_static(b"\x03"));
-        assert_eq!(drain(&mut outgoing, now), [(2, Bytes::from_static(b"\x03"))]);
-    }
-
-    fn wide(count: usize) -> (Outgoing, Instant) {
-        let mut outgoing = Outgoing::new(Limits {
-            payload: 1,
-            in_flight: Bounds::fixed(1 << 20),
-            unsent: 1 << 20,
-        });
-        let now = start();
-        outgoing.release();
-        outgoing.write(vec![b'x'; count].into());
-        assert_eq!(drain(&mut outgoing, now).len(), count);
-        (outgoing, now)
-    }
-
-    fn trial(outgoing: &mut Outgoing) {
-        outgoing.try_size(Bytes::from_static(b"0123456789"), Bytes::from_static(b"."));
-        outgoing.write(Bytes::from_static(b"abcdefgh"));
-    }
-
-    #[test]
-    fn a_larger_size_is_tried_out_alone_and_used_when_it_passes() {
-        let (mut outgoing, now) = open(start());
-        outgoing.write(Bytes::from_static(b"first"));
-        drain(&mut outgoing, now);
-        trial(&mut outgoing);
-        assert!(
-            drain(&mut outgoing, now).is_empty(),
-            "what is in flight comes first"
-        );
-        assert_eq!(outgoing.acknowledge(now, 0), None);
-        assert_eq!(outgoing.acknowledge(now, 1), None);
-        assert_eq!(
-            drain(&mut outgoing, now),
-            [(2, Bytes::from_static(b"0123456789"))]
-        );
-        assert_eq!(outgoing.acknowledge(now, 2), Some(Tried::Passed(10)));
-        assert_eq!(drain(&mut outgoing, now), [(3, Bytes::from_static(b"abcdefgh"))]);
-        outgoing.acknowledge(now, 3);
-        assert!(outgoing.is_empty());
-        assert_eq!(outgoing.unacknowledged_bytes, 0);
-    }
-
-    #[test]
-    fn a_size_that_cuts_the_connection_is_given_up() {
-        let (mut outgoing, now) = open(start());
-        trial(&mut outgoing);
-        assert_eq!(drain(&mut outgoing, now).len(), 1);
-        outgoing.resend_all(now);
-        assert_eq!(drain(&mut outgoing, now), [(0, Bytes::from_static(b"."))]);
-        assert_eq!(outgoing.acknowledge(now, 0), Some(Tried::Failed));
-        let rest = drain(&mut outgoing, now);
-        assert_eq!(
-            rest,
-            [(1, Bytes::from_static(b"abcd")), (2, Bytes::from_static(b"efgh"))]
-        );
-        outgoing.acknowledge(now, 1);
-        outgoing.acknowledge(now, 2);
-        assert_eq!(outgoing.unacknowledged_bytes, 0);
-    }
-
-    #[test]
-    fn a_size_that_vanishes_is_given_up_after_a_second_try() {
-        let (mut outgoing, mut now) = open(start());
-        trial(&mut outgoing);
-        let mut lengths = Vec::new();
-        for _ in 0..4 {
-            lengths.extend(drain(&mut outgoing, now).iter().map(|(_, payload)| payload.len()));
-            now = outgoing.timeout().unwrap();
-            outgoing.handle_timeout(now);
-        }
-        assert_eq!(lengths, [10, 10, 1, 1]);
-        assert_eq!(outgoing.acknowledge(now, 0), Some(Tried::Failed));
-    }
-
-    #[test]
-    fn what_others_have_overtaken_is_lost_and_all_of_it_is_sent_again() {
-        let (mut outgoing, now) = wide(100);
-        for sequence in (1..100).step_by(2) {
-            outgoing.acknowledge(now, sequence);
-        }
-        outgoing.handle_timeout(now + Duration::from_secs(2));
-        let holes: Vec<i64> = (0..100).step_by(2).collect();
-        assert_eq!(numbers(&mut outgoing, now + Duration::from_secs(2)), holes);
-    }
-
-    #[test]
-    fn a_busy_peer_is_probed_and_not_flooded() {
-        let (mut outgoing, mut now) = wide(1000);
-        let mut again = 0;
-        for _ in 0..100 {
-            now += Duration::from_millis(100);
-            outgoing.handle_timeout(now);
-            again += drain(&mut outgoing, now).len();
-        }
-        assert!((4..60).contains(&again), "{again}");
-    }
-
-    #[test]
-    fn a_long_tail_that_was_lost_is_there_again_soon() {
-        let (mut outgoing, mut now) = wide(1000);
-        let begin = now;
-        while !outgoing.is_empty() {
-            now = outgoing.timeout().unwrap().max(now + Duration::from_millis(20));
-            outgoing.handle_timeout(now);
-            loop {
-                let again = numbers(&mut outgoing, now);
-                if again.is_empty() {
-                    break;
-                }
-                now += Duration::from_millis(20);
-                for sequence in again {
-                    outgoing.acknowledge(now, sequence);
-                }
-            }
-        }
-        // One a round trip would be 20 s, one a timeout 200 s.
-        assert!(now - begin < Duration::from_secs(1), "{:?}", now - begin);
-    }
-
-    #[test]
-    fn with_the_oldest_one_lost_sending_stops_before_the_peer_overflows() {
-        let (mut outgoing, now) = wide(LONGEST_SPAN);
-        for sequence in 1..i64::try_from(LONGEST_SPAN).unwrap() {
-            outgoing.acknowledge(now, sequence);
-        }
-        outgoing.write(Bytes::from_static(b"more"));
-        assert!(drain(&mut outgoing, now).is_empty());
-        outgoing.acknowledge(now, 0);
-        assert_eq!(drain(&mut outgoing, now).len(), 4);
-    }
-
-    #[test]
-    fn a_flag_keeps_its_place_among_the_data() {
-        let (mut outgoing, now) = open(start());
-        outgoing.write(Bytes::from_static(b"ab"));
-        outgoing.in_order(PayloadType::FLAG, Bytes::from_static(&[0, 0, 0, 1]));
-        outgoing.write(Bytes::from_static(b"cd"));
-        let sent: Vec<_> = std::iter::from_fn(|| outgoing.poll(now, &mut Plain))
-            .map(|due| due.payload_type)
-            .collect();
-        assert_eq!(
-            sent,
-            [PayloadType::OUTPUT, PayloadType::FLAG, PayloadType::OUTPUT]
-        );
-    }
-}
+#[path = "outgoing_tests.rs"]
+mod tests;
