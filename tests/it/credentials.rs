@@ -3,35 +3,18 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use serde_json::Value;
 use ssmx_sandbox::{ApiFault, Effect, Scenario};
 
 use super::env::TestEnv;
+use super::identities::{PROFILES, arn, by_cli};
 use super::terminal::Terminal;
 use super::tools::tool;
 
-const PROFILES: &str = "
-[default]
-region = eu-west-2
-
-[profile static]
-region = eu-west-2
-aws_access_key_id = AKIASANDBOXPROD00001
-aws_secret_access_key = sandbox/prod/alice/not-a-real-secret
-
-[profile deploy]
-region = eu-west-2
-role_arn = arn:aws:iam::444455556666:role/deploy
-source_profile = static
-
-[profile second]
-region = eu-west-2
-role_arn = arn:aws:iam::111122223333:role/second
-source_profile = deploy
-role_session_name = chained
-
+/// Beside those that all share.
+const OWN: &str = "
 [profile guarded]
 region = eu-west-2
 role_arn = arn:aws:iam::444455556666:role/guarded
@@ -40,36 +23,9 @@ mfa_serial = arn:aws:iam::111122223333:mfa/alice
 external_id = partner
 duration_seconds = 7200
 
-[profile pod]
-region = eu-west-2
-role_arn = arn:aws:iam::444455556666:role/pod
-web_identity_token_file = HOME/token
-
-[profile process]
-region = eu-west-2
-credential_process = sh -c \"echo '{\\\"Version\\\":1,\\\"AccessKeyId\\\":\\\"AKIASANDBOXPROD00001\\\",\\\"SecretAccessKey\\\":\\\"sandbox/prod/alice/not-a-real-secret\\\"}'\"
-
 [profile broken]
 region = eu-west-2
 credential_process = sh -c 'echo your session is over >&2; exit 4'
-
-[sso-session corp]
-sso_start_url = https://corp.awsapps.com/start
-sso_region = eu-west-1
-sso_registration_scopes = sso:account:access
-
-[profile sso]
-region = eu-west-2
-sso_session = corp
-sso_account_id = 444455556666
-sso_role_name = Admin
-
-[profile old]
-region = eu-west-2
-sso_start_url = https://corp.awsapps.com/start
-sso_region = eu-west-1
-sso_account_id = 444455556666
-sso_role_name = Admin
 
 [sso-session no]
 sso_start_url = https://no.awsapps.com/start
@@ -87,18 +43,12 @@ fn scenery() -> TestEnv {
     let home = env.home().display().to_string();
     let file = env.home().join(".aws/config");
     fs::create_dir_all(file.parent().unwrap()).unwrap();
-    fs::write(&file, PROFILES.replace("HOME", &home)).unwrap();
+    fs::write(&file, format!("{PROFILES}{OWN}").replace("HOME", &home)).unwrap();
     fs::write(env.home().join("token"), "sandbox-web-identity-token\n").unwrap();
     env.set("AWS_CONFIG_FILE", &file.display().to_string());
     env.unset("AWS_SHARED_CREDENTIALS_FILE");
     env.set("USER", "alice");
     env
-}
-
-fn arn(env: &TestEnv, words: &[&str]) -> String {
-    let words = [&["whoami", "-o", "json"], words].concat();
-    let document: Value = serde_json::from_str(&env.run(&words).ok()).unwrap();
-    document["arn"].as_str().unwrap().to_owned()
 }
 
 fn cached(env: &TestEnv, below: &str) -> Vec<PathBuf> {
@@ -219,35 +169,7 @@ async fn a_person_is_asked_again_for_a_wrong_code() {
 fn the_aws_cli_and_ssmx_use_each_others_cache() {
     let Some(aws) = tool("aws") else { return };
     let env = scenery();
-    let by_cli = |profile: &str| {
-        let mut command = env.command(&[]);
-        let variables: Vec<_> = command
-            .get_envs()
-            .filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())))
-            .collect();
-        command = Command::new(&aws);
-        let output = command
-            .args([
-                "sts",
-                "get-caller-identity",
-                "--query",
-                "Arn",
-                "--output",
-                "text",
-                "--profile",
-                profile,
-            ])
-            .args(["--endpoint-url", &env.sandbox.endpoint()])
-            .env_clear()
-            .envs(variables)
-            .env("PATH", std::env::var_os("PATH").unwrap())
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
-        let told = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "{told}");
-        String::from_utf8(output.stdout).unwrap().trim().to_owned()
-    };
+    let by_cli = |profile: &str| by_cli(&env, &aws, &["--profile", profile]).unwrap();
     // Ours for the AWS CLI, a one-time code included …
     let guarded = arn(&env, &["-p", "guarded", "--mfa-code", "111111"]);
     assert_eq!(by_cli("guarded"), guarded);

@@ -37,19 +37,11 @@ impl Client {
     }
 
     fn command(&self, words: &[&str]) -> Command {
-        let like = self.env.command(&[]);
-        let mut command = Command::new(&self.cli);
+        let mut command = self.env.other(&self.cli);
         command
             .args(words)
             .args(["--region", "eu-west-2", "--endpoint-url"])
-            .arg(self.env.sandbox.endpoint())
-            .current_dir(self.env.home())
-            .env_clear();
-        for (name, value) in like.get_envs() {
-            if let Some(value) = value {
-                command.env(name, value);
-            }
-        }
+            .arg(self.env.sandbox.endpoint());
         let links = self.env.home().join("bin");
         command
             .env("PATH", format!("{}:/usr/bin:/bin", links.display()))

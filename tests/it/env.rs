@@ -1,5 +1,6 @@
 //! A story's scenery: a home of its own, a sandbox, and the built program run in both.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -65,9 +66,15 @@ impl TestEnv {
 
     /// The program with these words, its environment no more than what is set here.
     pub fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ssmx"));
+        let mut command = self.other(env!("CARGO_BIN_EXE_ssmx"));
+        command.args(words);
         command
-            .args(words)
+    }
+
+    /// Another program in the same home and environment.
+    pub fn other(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
+        command
             .current_dir(self.home())
             .env_clear()
             .env("HOME", self.home())

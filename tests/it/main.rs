@@ -15,6 +15,7 @@ mod forward;
 mod generated;
 mod house;
 mod iam_policy;
+mod identities;
 mod ls;
 mod mistakes;
 mod oracles;

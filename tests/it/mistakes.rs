@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::net::TcpListener;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use insta::assert_snapshot;
 use ssmx_sandbox::scenario::Ping;
@@ -336,21 +336,7 @@ fn a_home_and_a_disk_that_take_nothing() {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains("No space left on device"), "{said}");
     let program = env!("CARGO_BIN_EXE_ssmx");
-    let variables: Vec<_> = env
-        .command(&[])
-        .get_envs()
-        .map(|(name, value)| (name.to_owned(), value.map(ToOwned::to_owned)))
-        .collect();
-    let shell = |line: &str| {
-        let mut command = Command::new("sh");
-        command.args(["-c", line]).env_clear();
-        for (name, value) in &variables {
-            if let Some(value) = value {
-                command.env(name, value);
-            }
-        }
-        command.output().unwrap()
-    };
+    let shell = |line: &str| env.other("sh").args(["-c", line]).output().unwrap();
     let output = shell(&format!("{program} ls >&-"));
     assert!(
         !String::from_utf8_lossy(&output.stderr).contains("panicked"),

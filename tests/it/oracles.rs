@@ -12,15 +12,10 @@ use crate::tools::{clis, python};
 
 /// The AWS CLI in the environment of ours, at an endpoint.
 fn by_cli(aws: &Path, env: &TestEnv, endpoint: &str, words: &[&str]) -> String {
-    let ours = env.command(&[]);
-    let variables = ours
-        .get_envs()
-        .filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())));
-    let output = Command::new(aws)
+    let output = env
+        .other(aws)
         .args(words)
         .args(["--endpoint-url", endpoint])
-        .env_clear()
-        .envs(variables)
         .stdin(Stdio::null())
         .output()
         .unwrap();

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Lines, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -372,16 +372,11 @@ fn the_aws_cli_lists_the_same_and_ends_what_ssmx_started() {
             Open::shell(&env, &["db", "-p", "bob"]),
         ];
         let by_cli = |words: &[&str]| {
-            let ours = env.command(&[]);
-            let variables = ours
-                .get_envs()
-                .filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())));
-            let output = Command::new(&aws)
+            let output = env
+                .other(&aws)
                 .args(["ssm"])
                 .args(words)
                 .args(["--output", "json", "--endpoint-url", &env.sandbox.endpoint()])
-                .env_clear()
-                .envs(variables)
                 .stdin(Stdio::null())
                 .output()
                 .unwrap();

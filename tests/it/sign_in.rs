@@ -4,46 +4,18 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
-use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use ssmx_sandbox::Scenario;
 
 use super::env::TestEnv;
+use super::identities::{PROFILES, arn, by_cli};
 use super::terminal::Terminal;
 use super::tools::{clis, python};
 
-const CONFIG: &str = "
-[default]
-region = eu-west-2
-
-[profile static]
-region = eu-west-2
-aws_access_key_id = AKIASANDBOXPROD00001
-aws_secret_access_key = sandbox/prod/alice/not-a-real-secret
-
-[profile deploy]
-region = eu-west-2
-role_arn = arn:aws:iam::444455556666:role/deploy
-source_profile = static
-
-[profile second]
-region = eu-west-2
-role_arn = arn:aws:iam::111122223333:role/second
-source_profile = deploy
-role_session_name = chained
-
-[profile pod]
-region = eu-west-2
-role_arn = arn:aws:iam::444455556666:role/pod
-web_identity_token_file = HOME/token
-
-[profile process]
-region = eu-west-2
-credential_process = sh -c \"echo '{\\\"Version\\\":1,\\\"AccessKeyId\\\":\\\"AKIASANDBOXPROD00001\\\",\\\"SecretAccessKey\\\":\\\"sandbox/prod/alice/not-a-real-secret\\\"}'\"
-
+/// Beside those that all share.
+const OWN: &str = "
 # Keys of this very file do not count beside a program.
 [profile torn]
 region = eu-west-2
@@ -55,24 +27,6 @@ credential_process = sh -c \"echo '{\\\"Version\\\":1,\\\"AccessKeyId\\\":\\\"AK
 region = eu-west-2
 role_arn = arn:aws:iam::444455556666:role/deploy
 credential_source = Ec2InstanceMetadata
-
-[sso-session corp]
-sso_start_url = https://corp.awsapps.com/start
-sso_region = eu-west-1
-sso_registration_scopes = sso:account:access
-
-[profile sso]
-region = eu-west-2
-sso_session = corp
-sso_account_id = 444455556666
-sso_role_name = Admin
-
-[profile old]
-region = eu-west-2
-sso_start_url = https://corp.awsapps.com/start
-sso_region = eu-west-1
-sso_account_id = 444455556666
-sso_role_name = Admin
 
 [profile expired]
 region = eu-west-2
@@ -105,7 +59,7 @@ fn scenery() -> TestEnv {
         fs::write(&file, text).unwrap();
         file.display().to_string()
     };
-    let config = write("config", &CONFIG.replace("HOME", &home));
+    let config = write("config", &format!("{PROFILES}{OWN}").replace("HOME", &home));
     let keys = write("credentials", KEYS);
     fs::write(env.home().join("token"), "sandbox-web-identity-token").unwrap();
     env.set("AWS_CONFIG_FILE", &config);
@@ -114,35 +68,6 @@ fn scenery() -> TestEnv {
     env
 }
 
-fn arn(env: &TestEnv, words: &[&str]) -> String {
-    let words = [&["whoami", "-o", "json"], words].concat();
-    let document: Value = serde_json::from_str(&env.run(&words).ok()).unwrap();
-    document["arn"].as_str().unwrap().to_owned()
-}
-
-/// What the AWS CLI says of itself; `Err` with its words.
-fn by_cli(env: &TestEnv, aws: &Path, words: &[&str]) -> Result<String, String> {
-    let ours = env.command(&[]);
-    let variables = ours
-        .get_envs()
-        .filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())));
-    let output = Command::new(aws)
-        .args(["sts", "get-caller-identity", "--query", "Arn", "--output", "text"])
-        .args(["--endpoint-url", &env.sandbox.endpoint()])
-        .args(words)
-        .env_clear()
-        .envs(variables)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    if output.status.success() {
-        Ok(String::from_utf8(output.stdout).unwrap().trim().to_owned())
-    } else {
-        Err(String::from_utf8_lossy(&output.stderr).into_owned())
-    }
-}
-
-/// Version 1 alone knows `AWS_ENDPOINT_URL`, without which roles would be asked for of the real AWS.
 fn version_1() -> Option<std::path::PathBuf> {
     Some(python()?.join("aws"))
 }

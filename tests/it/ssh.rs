@@ -68,14 +68,7 @@ impl Far {
 
     /// `ssh` or `scp`, on its way through ssmx. `port` is how the program names that option.
     fn client(&self, program: &str, port: &str) -> Command {
-        let ours = self.env.command(&[]);
-        let mut command = Command::new(program);
-        command.env_clear().current_dir(self.env.home());
-        for (name, value) in ours.get_envs() {
-            if let Some(value) = value {
-                command.env(name, value);
-            }
-        }
+        let mut command = self.env.other(program);
         let proxy = format!("ProxyCommand={} proxy %h %p", env!("CARGO_BIN_EXE_ssmx"));
         command
             .args(["-F", "none", port, &self.port.to_string(), "-i", "user"])
