@@ -11,11 +11,13 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::Aws;
-use super::diagnosis::settings::{Logging, PREFERENCES};
+use super::diagnosis::settings::Logging;
 use super::error::{ErrorKind, ServiceError};
 use crate::ids::Scope;
 
 const PARAMETER: &str = "separateOutputStream";
+/// What the preferences say of logs is kept apart from what they offer as a document: no document has a space.
+const LOGGING: &str = "SSM-SessionManagerRunShell logging";
 /// AWS's own documents hardly ever change.
 const AWS_OWN: &str = "AWS-";
 const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
@@ -80,7 +82,7 @@ impl Aws {
     /// Keeps where shells are logged, for [`Aws::logging_at_hand`].
     pub(super) async fn remember_logging(&self, logging: &Logging) {
         let Ok(scope) = self.scope().await else { return };
-        if let Some(file) = self.memory_of(PREFERENCES, &scope)
+        if let Some(file) = self.memory_of(LOGGING, &scope)
             && let Err(error) = remember(&file, logging)
         {
             tracing::debug!(%error, file = %file.display(), "where shells are logged is not remembered");
@@ -90,7 +92,7 @@ impl Aws {
     /// Where shells of the account's own preferences are logged, as far as that was learnt within the last day: no
     /// call is made.
     pub fn logging_at_hand(&self, scope: &Scope) -> Option<Logging> {
-        remembered(&self.memory_of(PREFERENCES, scope)?, REMEMBERED)
+        remembered(&self.memory_of(LOGGING, scope)?, REMEMBERED)
     }
 }
 

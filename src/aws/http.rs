@@ -174,10 +174,12 @@ struct ByScheme {
 
 impl HttpConnector for ByScheme {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        // What is no URL has no host, and the connector says so.
+        let url = request.uri().parse::<http::Uri>().unwrap_or_default();
         let plain = request.uri().starts_with("http://");
         let way = Way {
             tls: if plain { Tls::No } else { Tls::Yes },
-            loopback: is_loopback(request.uri()),
+            loopback: is_loopback(&url),
             connect: self.connect,
             read: self.read,
         };
@@ -185,7 +187,7 @@ impl HttpConnector for ByScheme {
             Ok(connector) => connector,
             Err(error) => return HttpConnectorFuture::ready(Err(error)),
         };
-        let call = call_name(&request);
+        let call = Call::read(&url, &request);
         let sent = Instant::now();
         let answer = connector.call(request);
         HttpConnectorFuture::new(async move {
@@ -210,30 +212,29 @@ struct Call {
     operation: String,
 }
 
-impl fmt::Display for Call {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.host, self.operation)
+impl Call {
+    fn read(url: &http::Uri, request: &HttpRequest) -> Self {
+        // Who writes a URL with a name and a password in it gets the host alone.
+        let host = url.authority().map_or("", |authority| {
+            authority.as_str().rsplit('@').next().unwrap_or_default()
+        });
+        let target = request.headers().get("x-amz-target");
+        let json = target.and_then(|target| target.rsplit('.').next());
+        let body = request.body().bytes().unwrap_or_default();
+        let query = body.strip_prefix(b"Action=").and_then(|rest| {
+            let end = rest.iter().position(|byte| !byte.is_ascii_alphanumeric());
+            std::str::from_utf8(&rest[..end.unwrap_or(rest.len())]).ok()
+        });
+        Self {
+            host: host.to_owned(),
+            operation: json.or(query).unwrap_or(url.path()).to_owned(),
+        }
     }
 }
 
-fn call_name(request: &HttpRequest) -> Call {
-    let url = request.uri().parse::<http::Uri>().ok();
-    let authority = url.as_ref().and_then(http::Uri::authority);
-    // Who writes a URL with a name and a password in it gets the host alone.
-    let host = authority.map_or("", |authority| {
-        authority.as_str().rsplit('@').next().unwrap_or_default()
-    });
-    let target = request.headers().get("x-amz-target");
-    let json = target.and_then(|target| target.rsplit('.').next());
-    let body = request.body().bytes().unwrap_or_default();
-    let query = body.strip_prefix(b"Action=").and_then(|rest| {
-        let end = rest.iter().position(|byte| !byte.is_ascii_alphanumeric());
-        std::str::from_utf8(&rest[..end.unwrap_or(rest.len())]).ok()
-    });
-    let path = url.as_ref().map_or("", http::Uri::path);
-    Call {
-        host: host.to_owned(),
-        operation: json.or(query).unwrap_or(path).to_owned(),
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.host, self.operation)
     }
 }
 
@@ -258,9 +259,8 @@ fn away(host: &str, error: ConnectorError) -> ConnectorError {
     }
 }
 
-fn is_loopback(url: &str) -> bool {
-    let host = url.parse::<http::Uri>().ok();
-    let host = host.as_ref().and_then(http::Uri::host).unwrap_or_default();
+fn is_loopback(url: &http::Uri) -> bool {
+    let host = url.host().unwrap_or_default();
     let address: Option<IpAddr> = host.trim_matches(['[', ']']).parse().ok();
     host.eq_ignore_ascii_case("localhost") || address.is_some_and(|address| address.is_loopback())
 }
@@ -302,7 +302,7 @@ mod tests {
             if let Some(target) = target {
                 request.headers_mut().insert("x-amz-target", target);
             }
-            call_name(&request).to_string()
+            Call::read(&url.parse().unwrap(), &request).to_string()
         };
         assert_eq!(
             request(
@@ -337,14 +337,14 @@ mod tests {
             "https://localhost/x",
             "http://[::1]:80/",
         ] {
-            assert!(is_loopback(own), "{own}");
+            assert!(is_loopback(&own.parse().unwrap()), "{own}");
         }
         for other in [
             "https://ssm.eu-west-2.amazonaws.com/",
             "http://localhost.example/",
             "http://169.254.169.254/",
         ] {
-            assert!(!is_loopback(other), "{other}");
+            assert!(!is_loopback(&other.parse().unwrap()), "{other}");
         }
     }
 }

@@ -205,55 +205,51 @@ impl Aws {
         which: Which,
         target: Option<&NodeId>,
     ) -> Result<Vec<SessionRecord>, ServiceError> {
-        const OPERATION: &str = "ssm:DescribeSessions";
-        let filter = target.map(on_node).transpose()?;
-        let state = which.state();
         let mut records = Vec::new();
         let mut token = None;
         loop {
-            self.pace().await;
-            let call = self
-                .ssm()
-                .describe_sessions()
-                .state(state.clone())
-                .max_results(200)
-                .set_filters(filter.clone().map(|filter| vec![filter]))
-                .set_next_token(token);
-            let page = call
-                .send()
-                .await
-                .map_err(|error| ServiceError::from_sdk(OPERATION, error))?;
-            records.extend(page.sessions.unwrap_or_default().into_iter().filter_map(record));
-            token = page.next_token.filter(|token| !token.is_empty());
-            if token.is_none() {
+            let (page, next) = self.sessions_page(which, target, 200, token).await?;
+            records.extend(page);
+            if next.is_none() {
                 return Ok(records);
             }
+            token = next;
         }
     }
 
-    /// Sessions of one node, the last ones first; not all that there are.
+    /// Some sessions of one node, in AWS's order; not all that there are.
     ///
     /// # Errors
     /// What AWS refuses.
     pub async fn sessions_of(&self, node: &NodeId, which: Which) -> Result<Vec<SessionRecord>, ServiceError> {
+        let (page, _) = self.sessions_page(which, Some(node), 50, None).await?;
+        Ok(page)
+    }
+
+    /// So many sessions from a token on, and the token of the rest.
+    async fn sessions_page(
+        &self,
+        which: Which,
+        target: Option<&NodeId>,
+        most: i32,
+        token: Option<String>,
+    ) -> Result<(Vec<SessionRecord>, Option<String>), ServiceError> {
+        let filter = target.map(on_node).transpose()?;
         self.pace().await;
-        let page = self
+        let call = self
             .ssm()
             .describe_sessions()
             .state(which.state())
-            .filters(on_node(node)?)
-            .max_results(50)
+            .max_results(most)
+            .set_filters(filter.map(|filter| vec![filter]))
+            .set_next_token(token);
+        let page = call
             .send()
             .await
             .map_err(|error| ServiceError::from_sdk("ssm:DescribeSessions", error))?;
-        let mut records: Vec<SessionRecord> = page
-            .sessions
-            .unwrap_or_default()
-            .into_iter()
-            .filter_map(record)
-            .collect();
-        records.sort_by_key(|record| std::cmp::Reverse(record.started));
-        Ok(records)
+        let records = page.sessions.unwrap_or_default().into_iter().filter_map(record);
+        let next = page.next_token.filter(|token| !token.is_empty());
+        Ok((records.collect(), next))
     }
 
     /// Whether the node is reachable just now.

@@ -122,6 +122,13 @@ pub struct GlobalArgs {
     pub no_verify_ssl: bool,
 }
 
+impl GlobalArgs {
+    /// How much is to be told: 1 for `-v`, 2 for `-vv` or `--debug`.
+    pub fn verbosity(&self) -> u8 {
+        if self.debug { 2 } else { self.verbose }
+    }
+}
+
 /// What a command needs of the world.
 pub struct Context {
     globals: GlobalArgs,
@@ -154,11 +161,7 @@ impl Context {
     /// When `SSMX_LOG` cannot be read.
     pub fn start_log(&self) -> Result<(), CommandError> {
         let filter = config::env::lookup("SSMX_LOG");
-        let verbosity = if self.globals.debug {
-            2
-        } else {
-            self.globals.verbose
-        };
+        let verbosity = self.globals.verbosity();
         if filter.is_none() && verbosity == 0 {
             return Ok(());
         }

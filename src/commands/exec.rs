@@ -241,7 +241,7 @@ async fn separate_output(ctx: &Context, resolved: &Resolved, document: &str) -> 
             escape(&error.to_string())
         ),
     };
-    if ctx.globals().verbose > 0 || ctx.globals().debug {
+    if ctx.globals().verbosity() > 0 {
         ctx.ui().say(&format!(
             "{why}; stdout and stderr come as one stream when the command has ended, the status at its end"
         ));

@@ -20,7 +20,7 @@ use crate::commands::consent::ConsentArgs;
 use crate::commands::context::Context;
 use crate::commands::doctor;
 use crate::commands::error::{CommandError, Exit, Kind};
-use crate::commands::targets::{PickArgs, Purpose};
+use crate::commands::targets::PickArgs;
 use crate::ids::{Local, Scope, SessionId};
 use crate::transport::forward::{
     self, BindError, Counters, ForwardError, ForwardPlan, Interrupts, Listener, Notice, Notices, Route,
@@ -488,12 +488,8 @@ impl Running<'_> {
         let Some(wish) = self.forwards.get(index).map(|forward| &forward.wish) else {
             return failure;
         };
-        let Some(target) = wish.targets.last() else {
-            return failure;
-        };
-        let region = wish.region.as_ref();
-        let resolving = self.ctx.resolve_in(target, region, self.pick, Purpose::Inspect);
-        match resolving.await {
+        // The same that the session was to go through.
+        match route::first_online(self.ctx, wish, self.pick).await {
             Ok(resolved) => doctor::explain(self.ctx, &resolved, failure).await,
             Err(_) => failure,
         }

@@ -162,7 +162,7 @@ async fn find(
 }
 
 /// The first target that is there. With several, the reason why each is not is told.
-async fn first_online(ctx: &Context, wish: &Wish, pick: PickArgs) -> Result<Resolved, CommandError> {
+pub async fn first_online(ctx: &Context, wish: &Wish, pick: PickArgs) -> Result<Resolved, CommandError> {
     let mut troubles: Vec<(String, CommandError)> = Vec::new();
     for target in &wish.targets {
         let region = wish.region.as_ref();

@@ -9,7 +9,7 @@ use crate::commands::nodes::time;
 use crate::commands::targets::words;
 use crate::ids::Scope;
 use crate::inventory::query::Query;
-use crate::inventory::snapshot::Snapshots;
+use crate::inventory::snapshot::Snapshot;
 use crate::ledger::{Entry, Life};
 use crate::ui::output::{Cell, Column, Listing, Row, Tone};
 use crate::ui::text::escape;
@@ -32,11 +32,15 @@ pub(super) async fn run(ctx: &Context, target: Option<&str>) -> Result<Exit, Com
             .warn(&format!("`{path}`: {lines} damaged lines are left out"));
     }
     let snapshots = ctx.snapshots();
-    let scopes = snapshots.scopes();
+    let known: Vec<(Scope, Snapshot)> = snapshots
+        .scopes()
+        .into_iter()
+        .filter_map(|scope| Some((scope.clone(), snapshots.open(&scope)?)))
+        .collect();
     let rows = told.sessions.iter().rev().map(|(entry, life)| LocalRow {
         entry,
         life: *life,
-        name: name(&snapshots, &scopes, entry),
+        name: name(&known, entry),
         now: Timestamp::now(),
     });
     let fits = |row: &LocalRow<'_>| {
@@ -53,11 +57,11 @@ pub(super) async fn run(ctx: &Context, target: Option<&str>) -> Result<Exit, Com
 }
 
 /// As far as it is remembered.
-fn name(snapshots: &Snapshots, scopes: &[Scope], entry: &Entry) -> Option<String> {
-    let is_there =
-        |scope: &&Scope| Some(&scope.account) == entry.account.as_ref() && scope.region == entry.region;
-    let scope = scopes.iter().find(is_there)?;
-    let nodes = snapshots.open(scope)?.find(&Query::id(entry.target.clone()))?;
+fn name(known: &[(Scope, Snapshot)], entry: &Entry) -> Option<String> {
+    let (_, snapshot) = known
+        .iter()
+        .find(|(scope, _)| Some(&scope.account) == entry.account.as_ref() && scope.region == entry.region)?;
+    let nodes = snapshot.find(&Query::id(entry.target.clone()))?;
     nodes.into_iter().next()?.name
 }
 

@@ -92,16 +92,23 @@ pub async fn here_at_hand(ctx: &Context) -> Result<Reached, CommandError> {
     arrive(ctx, aws, None).await
 }
 
-/// Learns the account, holds it against the pins, and remembers who leads there.
+/// Arrives, and remembers who leads there.
 async fn arrive(ctx: &Context, aws: Arc<Aws>, target: Option<&NamedTarget>) -> Result<Reached, CommandError> {
+    let reached = locate(ctx, aws, target).await?;
+    let Reached { aws, scope } = &reached;
+    // A hint for completions; it can be done without.
+    if let Err(error) = ctx.snapshots().reach().remember(aws.profile(), scope) {
+        tracing::debug!(%error, "which scope the profile reaches is not remembered");
+    }
+    Ok(reached)
+}
+
+/// Learns the account, and holds it against the pins.
+async fn locate(ctx: &Context, aws: Arc<Aws>, target: Option<&NamedTarget>) -> Result<Reached, CommandError> {
     let scope = aws.scope().await.map_err(|error| {
         CommandError::aws(format!("cannot tell the account behind {}", way(&aws)), &error)
     })?;
     check_pins(&ctx.loaded()?.config, target, &aws, &scope)?;
-    // A hint for completions; it can be done without.
-    if let Err(error) = ctx.snapshots().reach().remember(aws.profile(), &scope) {
-        tracing::debug!(%error, "which scope the profile reaches is not remembered");
-    }
     Ok(Reached { aws, scope })
 }
 
@@ -142,18 +149,15 @@ pub async fn of_all_profiles(ctx: &Context) -> Result<Vec<(String, Option<Region
     Ok(ways)
 }
 
-/// Reaches the scope of a profile where that takes no person: no login is offered, no code is asked for.
+/// Reaches a scope of a profile where that takes no person: no login is offered, no code is asked for. It is a
+/// look in passing, which completions do not remember.
 ///
 /// # Errors
 /// As for [`reach`].
 pub async fn unasked(ctx: &Context, profile: &str, region: Option<Region>) -> Result<Reached, CommandError> {
     let choice = ProfileChoice::Explicit(profile.to_owned());
     let aws = ctx.aws_unasked(Some(choice), region, Effort::Any).await?;
-    let scope = aws.scope().await.map_err(|error| {
-        CommandError::aws(format!("cannot tell the account behind {}", way(&aws)), &error)
-    })?;
-    check_pins(&ctx.loaded()?.config, None, &aws, &scope)?;
-    Ok(Reached { aws, scope })
+    locate(ctx, aws, None).await
 }
 
 /// The profile that flags, variables and config choose; `None` leaves it to AWS's own default.
