@@ -38,7 +38,7 @@ pub use crate::net::Dialer;
 use crate::net::{Proxies, Roots};
 use agent::UserAgent;
 use credentials::plan::{Base, Plan, Surroundings};
-use credentials::{Kept, Mfa, Source};
+use credentials::{Kept, Mfa, Source, Watch};
 use error::{ErrorKind, ServiceError};
 use ground::Ground;
 use http::Http;
@@ -246,6 +246,7 @@ impl Aws {
         self.ec2.get_or_init(|| {
             let config = aws_sdk_ec2::config::Builder::from(&self.sdk)
                 .interceptor(self.user_agent())
+                .interceptor(Watch(self.credentials.clone()))
                 .interceptor(Ear(Arc::clone(&self.pace)));
             aws_sdk_ec2::Client::from_conf(config.build())
         })
@@ -256,6 +257,7 @@ impl Aws {
         self.ssm.get_or_init(|| {
             let mut config = aws_sdk_ssm::config::Builder::from(&self.sdk)
                 .interceptor(self.user_agent())
+                .interceptor(Watch(self.credentials.clone()))
                 .interceptor(Ear(Arc::clone(&self.pace)));
             if let Some(url) = &self.settings.ssm_endpoint_url {
                 config = config.endpoint_url(url);

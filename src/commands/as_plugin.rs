@@ -131,12 +131,13 @@ async fn reach(start: &Start) -> Option<Arc<Aws>> {
 /// The plugin's last words.
 fn farewell(ui: &Ui, session: &SessionId, end: &End) -> ExitCode {
     let words = match end {
-        End::Remote(output) if !output.is_empty() => {
+        End::Remote(output) | End::Torn(output) if !output.is_empty() => {
             format!("\n\nSessionId: {session} : {}\n\n", escape_lines(output))
         }
         End::TimedOut => format!("Session: {session} timed out.\n"),
         End::InputEnded => String::new(),
         End::Remote(_)
+        | End::Torn(_)
         | End::Escape
         | End::Signal(_)
         | End::GateRefused(_)

@@ -97,6 +97,7 @@ pub fn shell_exit(outcome: &Outcome) -> Result<Exit, CommandError> {
         End::Remote(words) => Err(CommandError::failed("the far end closed the session")
             .because(escape_lines(words.trim()))
             .hint("an administrator, a time limit or the agent ended it; `ssmx sessions --history` tells")),
+        End::Torn(words) => Err(torn(words)),
         End::Escape | End::InputEnded | End::Abandoned => Ok(Exit::SUCCESS),
         End::TimedOut => Err(CommandError::failed(
             "the session had timed out before it could be reached again",
@@ -106,6 +107,16 @@ pub fn shell_exit(outcome: &Outcome) -> Result<Exit, CommandError> {
         End::GateRefused(why) => Err(CommandError::new(Kind::Refused, why.clone())
             .because("the session was ended before anything was typed")
             .hint("`ssmx resolve` shows what the name means now")),
+    }
+}
+
+/// Output is missing, and nobody can say how much.
+fn torn(words: &str) -> CommandError {
+    let error = CommandError::failed("the session ended before all of its output had come")
+        .because("the agent waits no longer than 2 s after the end for what was lost on the way");
+    match words.trim() {
+        "" => error,
+        words => error.because(escape_lines(words)),
     }
 }
 

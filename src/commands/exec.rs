@@ -253,7 +253,7 @@ fn exit(args: &Args, platform: Platform, outcome: &Outcome) -> Result<Exit, Comm
     let no_status = |words: &str| {
         let failure = CommandError::failed("the command ended without telling its status");
         match words.trim() {
-            "" => failure,
+            "" => failure.because("its last output, which tells the status, did not come"),
             words => failure.because(escape_lines(words)),
         }
     };
@@ -273,7 +273,9 @@ fn exit(args: &Args, platform: Platform, outcome: &Outcome) -> Result<Exit, Comm
         }
         (End::Remote(words), None) => Err(no_status(words)),
         (End::Abandoned, None) => Err(no_status("")),
-        (End::Escape | End::TimedOut | End::GateRefused(_) | End::InputEnded, _) => shell_exit(outcome),
+        (End::Torn(_) | End::Escape | End::TimedOut | End::GateRefused(_) | End::InputEnded, _) => {
+            shell_exit(outcome)
+        }
     }
 }
 

@@ -427,7 +427,7 @@ impl Driver {
             session::Event::Tried(tried) => Event::Tried(tried),
             session::Event::CustomerMessage(words) => Event::CustomerMessage(words),
             session::Event::Refused(refusal) => Event::Refused(refusal),
-            session::Event::Closed(output) => Event::Closed(output),
+            session::Event::Closed { words, torn } => Event::Closed { words, torn },
             session::Event::NotUnderstood(what) => return Err(ChannelError::NotUnderstood(what)),
             session::Event::Undecipherable(error) => return Err(ChannelError::Undecipherable(error)),
         }))

@@ -64,8 +64,13 @@ pub enum Event {
         /// How long it was away.
         away: Duration,
     },
-    /// The session is over (channel_closed). The text is untrusted and often empty. Last.
-    Closed(String),
+    /// The session is over (channel_closed). Last.
+    Closed {
+        /// Untrusted and often empty.
+        words: String,
+        /// Whether some of the output before the end never came.
+        torn: bool,
+    },
     /// The session ended while nobody was connected. Last.
     TimedOut,
     /// The channel failed for good. Last.

@@ -428,7 +428,7 @@ async fn the_end_is_told_even_when_the_socket_goes_with_it() {
     assert!(matches!(near.event().await, Event::Output(bytes) if bytes == "bye"));
     let last = near.event().await;
     assert!(
-        matches!(&last, Event::Closed(words) if words == "logged out"),
+        matches!(&last, Event::Closed { words, torn: false } if words == "logged out"),
         "{last:?}"
     );
     assert!(timeout(PATIENCE, near.events.recv()).await.unwrap().is_none());

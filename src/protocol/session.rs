@@ -66,8 +66,14 @@ pub enum Event {
     NotUnderstood(String),
     /// What came does not decrypt. The session is of no more use.
     Undecipherable(CryptoError),
-    /// The session is over. The text is the service's or the agent's; untrusted, often empty.
-    Closed(String),
+    /// The session is over.
+    Closed {
+        /// The service's or the agent's word; untrusted, often empty.
+        words: String,
+        /// Messages were still missing before the last ones: an agent waits 2 s for acknowledgements and then leaves
+        /// (protocol.md 9).
+        torn: bool,
+    },
 }
 
 #[derive(Debug)]
@@ -180,8 +186,10 @@ impl Session {
             MessageType::ChannelClosed => {
                 if !self.is_closed() {
                     self.phase = Phase::Closed;
-                    self.events
-                        .push_back(Event::Closed(ChannelClosed::decode(&message.payload).output));
+                    self.events.push_back(Event::Closed {
+                        words: ChannelClosed::decode(&message.payload).output,
+                        torn: self.incoming.has_gap(),
+                    });
                 }
             }
             // A pause means that the agent is away: what we send is kept until it acknowledges anyway.

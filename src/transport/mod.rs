@@ -333,15 +333,9 @@ fn recorder(work: &Work) -> Result<Option<Recorder>, TransportError> {
     })
 }
 
-/// Whether the far end has ended the session, so that nobody has to.
+/// Whether nobody has to end the session any more.
 fn is_over(result: &Result<native::Finish, TransportError>) -> bool {
-    matches!(
-        result,
-        Ok(native::Finish {
-            end: End::Remote(_) | End::TimedOut,
-            ..
-        })
-    )
+    result.as_ref().is_ok_and(|finish| finish.end.is_theirs())
 }
 
 fn outcome(session: SessionId, end: End) -> Outcome {

@@ -176,6 +176,8 @@ pub struct Outcome {
 pub enum End {
     /// By the far end, with its words (untrusted, often none).
     Remote(String),
+    /// By the far end, which did not wait until all of its output had come; with its words.
+    Torn(String),
     /// By the person: `~.`, or Ctrl-C where the plugin is told so to end a port session.
     Escape,
     /// By AWS, while nobody was connected.
@@ -190,4 +192,11 @@ pub enum End {
     OutOfTime,
     /// The command has ended; the session had to be ended after it.
     Abandoned,
+}
+
+impl End {
+    /// Whether the far end or AWS has ended the session, so that nobody has to.
+    pub fn is_theirs(&self) -> bool {
+        matches!(self, Self::Remote(_) | Self::Torn(_) | Self::TimedOut)
+    }
 }

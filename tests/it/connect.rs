@@ -12,7 +12,7 @@ use ssmx_sandbox::fault::{Faults, Resume, Trigger};
 use tokio::process::Command;
 
 use crate::env::TestEnv;
-use crate::terminal::Terminal;
+use crate::terminal::{Terminal, numbers};
 
 const WEB: &str = "i-0a1b2c3d4e5f60001";
 const BASTION: &str = "i-0a1b2c3d4e5f60003";
@@ -38,22 +38,6 @@ async fn leave(env: &TestEnv, mut terminal: Terminal) -> String {
     assert!(status.success(), "{status} {rest}");
     nothing_is_left(env, &terminal);
     rest
-}
-
-/// The lines that are numbers. The shell's words about its line editing may stand before the first; ours about the
-/// line may stand in the middle of one.
-fn numbers(screen: &str) -> Vec<u32> {
-    let mut screen = screen
-        .replace("\r\nreconnecting…\r\n", "")
-        .replace("\r\nback at once\r\n", "");
-    while let Some((before, after)) = screen.split_once("\r\nback after ") {
-        let rest = after.split_once(" s\r\n").unwrap().1;
-        screen = format!("{before}{rest}");
-    }
-    let lines = screen
-        .lines()
-        .map(|line| line.rsplit(['\r', 'l']).find(|part| !part.is_empty()));
-    lines.filter_map(|line| line?.parse().ok()).collect()
 }
 
 fn nothing_is_left(env: &TestEnv, terminal: &Terminal) {

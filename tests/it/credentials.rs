@@ -36,7 +36,8 @@ sso_start_url = https://gone.awsapps.com/start
 sso_region = eu-west-1
 ";
 
-fn scenery() -> TestEnv {
+/// Profiles of every kind, and where they lead.
+pub fn scenery() -> TestEnv {
     let scenario =
         Scenario::parse(include_str!("../sandbox/scenarios/sign-in.toml"), "sign-in.toml").unwrap();
     let mut env = TestEnv::with(scenario);

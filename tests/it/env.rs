@@ -6,8 +6,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use ssmx_sandbox::scenario::Document;
 use ssmx_sandbox::{Options, Sandbox, Scenario};
 use tempfile::TempDir;
+
+/// A document of the account's own, whose output comes as two streams.
+const SEPARATE: &str = r#"{"schemaVersion":"1.0","sessionType":"NonInteractiveCommands",
+    "parameters":{"command":{"type":"String"},"separateOutputStream":{"type":"String","default":"False","allowedValues":["True","False"]}},
+    "properties":{"linux":{"commands":"{{ command }}","separateOutputStream":"{{ separateOutputStream }}"}}}"#;
 
 /// A home and a sandbox. Both are gone when it is dropped.
 pub struct TestEnv {
@@ -34,6 +40,20 @@ impl TestEnv {
             sandbox,
             variables,
         }
+    }
+
+    /// The demo sandbox, where the output of commands comes as two streams.
+    pub fn with_separate_output() -> Self {
+        let mut scenario = Scenario::demo();
+        scenario.documents.push(Document {
+            account: Some("111122223333".to_owned()),
+            region: "eu-west-2".to_owned(),
+            name: "Own-Separate".to_owned(),
+            content: SEPARATE.to_owned(),
+        });
+        let env = Self::with(scenario);
+        env.config("[defaults]\nexec_document = \"Own-Separate\"\n");
+        env
     }
 
     /// Sets a variable for all runs.

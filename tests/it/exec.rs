@@ -4,28 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::process::Stdio;
 
-use ssmx_sandbox::Scenario;
-use ssmx_sandbox::scenario::Document;
-
 use crate::env::TestEnv;
-
-/// A document of the account's own, whose output comes as two streams.
-const SEPARATE: &str = r#"{"schemaVersion":"1.0","sessionType":"NonInteractiveCommands",
-    "parameters":{"command":{"type":"String"},"separateOutputStream":{"type":"String","default":"False","allowedValues":["True","False"]}},
-    "properties":{"linux":{"commands":"{{ command }}","separateOutputStream":"{{ separateOutputStream }}"}}}"#;
-
-fn separate() -> TestEnv {
-    let mut scenario = Scenario::demo();
-    scenario.documents.push(Document {
-        account: Some("111122223333".to_owned()),
-        region: "eu-west-2".to_owned(),
-        name: "Own-Separate".to_owned(),
-        content: SEPARATE.to_owned(),
-    });
-    let env = TestEnv::with(scenario);
-    env.config("[defaults]\nexec_document = \"Own-Separate\"\n");
-    env
-}
 
 #[test]
 fn the_status_and_the_output_are_the_remotes() {
@@ -49,7 +28,7 @@ fn the_status_and_the_output_are_the_remotes() {
 
 #[test]
 fn with_separate_output_the_streams_come_apart() {
-    let env = separate();
+    let env = TestEnv::with_separate_output();
     let words = [
         "exec",
         "prod-web",
@@ -72,7 +51,7 @@ fn with_separate_output_the_streams_come_apart() {
 
 #[test]
 fn arguments_arrive_as_typed_and_binary_output_whole() {
-    for env in [TestEnv::new(), separate()] {
+    for env in [TestEnv::new(), TestEnv::with_separate_output()] {
         let told = env.run(&[
             "exec", "prod-web", "--", "printf", "%s|", "a b", "", "$HOME", "it's", "x\ny", "-n",
         ]);

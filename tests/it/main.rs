@@ -11,6 +11,7 @@ mod doctor;
 mod drop_in;
 mod env;
 mod exec;
+mod faults;
 mod forward;
 mod generated;
 mod house;

@@ -138,3 +138,19 @@ impl Terminal {
         text
     }
 }
+
+/// The lines that are numbers. The shell's words about its line editing may stand before the first; ours about the
+/// line may stand in the middle of one.
+pub fn numbers(screen: &str) -> Vec<u32> {
+    let mut screen = screen
+        .replace("\r\nreconnecting…\r\n", "")
+        .replace("\r\nback at once\r\n", "");
+    while let Some((before, after)) = screen.split_once("\r\nback after ") {
+        let rest = after.split_once(" s\r\n").unwrap().1;
+        screen = format!("{before}{rest}");
+    }
+    let lines = screen
+        .lines()
+        .map(|line| line.rsplit(['\r', 'l']).find(|part| !part.is_empty()));
+    lines.filter_map(|line| line?.parse().ok()).collect()
+}

@@ -50,7 +50,9 @@ impl Kept {
             let until = SystemTime::now() + margin;
             credentials.expiry().is_none_or(|expiry| expiry > until)
         };
-        if let Some(credentials) = held.as_ref().filter(|credentials| outlives(credentials, MARGIN)) {
+        let refused = |credentials: &Credentials| self.shared.source.is_refused(credentials);
+        let good = |credentials: &&Credentials| outlives(credentials, MARGIN) && !refused(credentials);
+        if let Some(credentials) = held.as_ref().filter(good) {
             return Ok(credentials.clone());
         }
         match self.shared.source.fetch().await {
@@ -75,6 +77,12 @@ impl Kept {
                 }
             }
         }
+    }
+
+    /// AWS says that these have expired: they are not used again.
+    pub(super) fn refuse(&self, access_key: &str) {
+        tracing::info!(access_key, "AWS says that these credentials have expired");
+        self.shared.source.refuse(access_key);
     }
 
     async fn provide(&self) -> provider::Result {

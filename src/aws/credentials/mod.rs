@@ -3,10 +3,12 @@
 
 mod cli_cache;
 mod kept;
+mod keys;
 mod mfa;
 pub mod plan;
 mod private_file;
 mod process;
+mod refused;
 mod role;
 mod sso_role;
 pub(super) mod sso_token;
@@ -31,12 +33,16 @@ use aws_credential_types::provider::error::CredentialsError;
 pub(super) use cli_cache::time_text;
 pub(super) use kept::Kept;
 pub use mfa::{Mfa, Person};
+pub(super) use refused::Watch;
 
 use super::agent::UserAgent;
 use super::error::{ErrorKind, ServiceError, credentials_trouble};
+use super::profiles::Profiles;
 use cli_cache::{Cached, Kind, Slot};
+use keys::Keys;
 use mfa::Codes;
 use plan::{Base, Plan, Role, SsoRole, WebIdentity};
+use refused::Refused;
 use sso_token::Place;
 use turn::Turn;
 
@@ -63,6 +69,7 @@ pub(super) struct Source {
     agent: UserAgent,
     /// The session's name of the last role, once it was assumed: it stays the same when it is renewed.
     name: Mutex<Option<String>>,
+    refused: Refused,
 }
 
 impl Source {
@@ -82,11 +89,21 @@ impl Source {
             codes: Codes::new(mfa),
             agent,
             name: Mutex::new(None),
+            refused: Refused::default(),
         }
     }
 
     pub(super) fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// These are not given again where there are others.
+    pub(super) fn refuse(&self, access_key: &str) {
+        self.refused.add(access_key);
+    }
+
+    pub(super) fn is_refused(&self, credentials: &Credentials) -> bool {
+        self.refused.holds(credentials.access_key_id())
     }
 
     /// Whether credentials have to be fetched before the first call: an SDK call waits for half a minute, a
@@ -114,7 +131,7 @@ impl Source {
         let roles = self.plan.roles.len();
         match &self.plan.base {
             _ if cached.is_some() => known == roles,
-            Base::Environment | Base::Keys { .. } => roles == 0,
+            Base::Environment | Base::Keys(_) => roles == 0,
             Base::Sso(role) => roles == 0 && self.slot_of_sso(role).read(now).is_some(),
             _ => false,
         }
@@ -171,6 +188,9 @@ impl Source {
     /// What is cached. Whoever looks first finds the file open to others and closes it, so it is told there.
     fn read(&self, slot: &Slot, now: SystemTime) -> Option<Cached> {
         let cached = slot.read(now)?;
+        if self.is_refused(&cached.credentials) {
+            return None;
+        }
         if let Some(warning) = &cached.warning {
             self.codes.tell(warning);
         }
@@ -206,7 +226,13 @@ impl Source {
             None => None,
         };
         let name = self.session_name(role, is_last);
-        let assumed = role::assume(role, source, &name, &self.sdk, &self.codes, self.agent.clone()).await?;
+        let access_key = source.access_key_id().to_owned();
+        let assumed = role::assume(role, source, &name, &self.sdk, &self.codes, self.agent.clone()).await;
+        let assumed = assumed.inspect_err(|error| {
+            if error.kind == ErrorKind::Expired {
+                self.refuse(&access_key);
+            }
+        })?;
         self.keep(&slot, &assumed.credentials, &assumed.kind);
         if is_last {
             self.remember_name(Some(&format!("/{name}")));
@@ -231,18 +257,12 @@ impl Source {
     async fn base(&self) -> Result<Credentials, ServiceError> {
         match &self.plan.base {
             Base::Environment => by_sdk(&EnvironmentVariableCredentialsProvider::new()).await,
-            Base::Keys {
-                access_key,
-                secret,
-                token,
-                ..
-            } => Ok(Credentials::new(
-                access_key,
-                secret.expose(),
-                token.as_ref().map(|token| token.expose().clone()),
-                None,
-                "profile",
-            )),
+            // Other programs write new ones into the file as they expire.
+            Base::Keys(keys) if self.refused.holds(&keys.access_key) => {
+                let anew = Keys::of(&Profiles::load().await?, &keys.profile)?;
+                Ok(anew.as_ref().unwrap_or(keys).credentials())
+            }
+            Base::Keys(keys) => Ok(keys.credentials()),
             Base::Process { profile, command } => process::credentials(profile, command).await,
             Base::WebIdentity(identity) => self.web_identity(identity).await,
             Base::Sso(role) => self.sso(role).await,

@@ -4,7 +4,7 @@
 use super::super::error::{ErrorKind, ServiceError};
 use super::super::profiles::Profiles;
 use super::super::{ProfileChoice, env};
-use crate::secret::Secret;
+use super::keys::Keys;
 
 /// The way to credentials: something to start from, then roles, each assumed with the one before it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,16 +21,7 @@ pub enum Base {
     /// Keys in the environment.
     Environment,
     /// Keys in AWS's files.
-    Keys {
-        /// The profile that holds them.
-        profile: String,
-        /// The access key's id.
-        access_key: String,
-        /// The key itself.
-        secret: Secret<String>,
-        /// For temporary keys.
-        token: Option<Secret<String>>,
-    },
+    Keys(Keys),
     /// A program that prints them.
     Process {
         /// The profile that names it.
@@ -195,7 +186,7 @@ impl Plan {
     pub fn story(&self) -> String {
         let base = match &self.base {
             Base::Environment => "keys in the environment".to_owned(),
-            Base::Keys { profile, .. } => format!("keys of the profile `{profile}`"),
+            Base::Keys(Keys { profile, .. }) => format!("keys of the profile `{profile}`"),
             Base::Process { profile, .. } => format!("`credential_process` of the profile `{profile}`"),
             Base::WebIdentity(identity) => {
                 format!("role {} by the token in `{}`", identity.arn, identity.token_file)
@@ -242,7 +233,7 @@ fn account_of(arn: &str) -> Option<&str> {
     arn.split(':').nth(4).filter(|account| !account.is_empty())
 }
 
-fn unusable(message: impl Into<String>) -> ServiceError {
+pub(super) fn unusable(message: impl Into<String>) -> ServiceError {
     ServiceError::local(ErrorKind::Credentials, message)
 }
 
@@ -345,18 +336,8 @@ impl Reader<'_> {
         // As in the AWS CLI: keys of the credentials file, `aws login`, a program, keys of the config file.
         let keys_come_first = self.profiles.in_credentials_file(&profile, "aws_access_key_id")
             || (value("login_session").is_none() && value("credential_process").is_none());
-        if keys_come_first && self.has_keys(&profile) {
-            let lacking = |key: &str| unusable(format!("the AWS profile `{profile}` has no `{key}`"));
-            return Ok(Some(Base::Keys {
-                access_key: value("aws_access_key_id").ok_or_else(|| lacking("aws_access_key_id"))?,
-                secret: value("aws_secret_access_key")
-                    .ok_or_else(|| lacking("aws_secret_access_key"))?
-                    .into(),
-                token: value("aws_session_token")
-                    .or_else(|| value("aws_security_token"))
-                    .map(Secret::new),
-                profile,
-            }));
+        if keys_come_first && let Some(keys) = Keys::of(self.profiles, &profile)? {
+            return Ok(Some(Base::Keys(keys)));
         }
         if let Some(session) = value("login_session") {
             return Ok(Some(Base::Login { profile, session }));

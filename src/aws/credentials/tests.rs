@@ -151,7 +151,7 @@ async fn a_program_counts_before_keys_of_the_config_file_alone() {
     };
     assert!(matches!(base("p"), Base::Process { command, .. } if command == "/bin/p"));
     for name in ["q", "r"] {
-        assert!(matches!(base(name), Base::Keys { access_key, .. } if access_key == "AKIACREDENTIALS"));
+        assert!(matches!(base(name), Base::Keys(keys) if keys.access_key == "AKIACREDENTIALS"));
     }
     assert!(matches!(base("l"), Base::Login { .. }));
 }
@@ -159,7 +159,7 @@ async fn a_program_counts_before_keys_of_the_config_file_alone() {
 #[tokio::test]
 async fn profiles_are_read_as_the_aws_cli_reads_them() {
     let second = plan("second").await.unwrap();
-    assert!(matches!(&second.base, Base::Keys { access_key, .. } if access_key == "AKIASTATIC"));
+    assert!(matches!(&second.base, Base::Keys(keys) if keys.access_key == "AKIASTATIC"));
     let [role, last] = &second.roles[..] else {
         panic!("{second:?}")
     };
@@ -176,11 +176,11 @@ async fn profiles_are_read_as_the_aws_cli_reads_them() {
     );
     assert_eq!((last.duration, second.account()), (None, Some("333333333333")));
     let own = plan("self").await.unwrap();
-    assert!(matches!(&own.base, Base::Keys { access_key, .. } if access_key == "AKIASELF"));
+    assert!(matches!(&own.base, Base::Keys(keys) if keys.access_key == "AKIASELF"));
     assert_eq!(own.roles.len(), 1);
     // A source that has keys of its own is used for these, whatever role it names.
     let on = plan("onkeysfirst").await.unwrap();
-    assert!(matches!(&on.base, Base::Keys { access_key, .. } if access_key == "AKIAKEYS"));
+    assert!(matches!(&on.base, Base::Keys(keys) if keys.access_key == "AKIAKEYS"));
     assert_eq!(on.roles.len(), 1);
     assert_eq!(plan("machine").await.unwrap().base, Base::Machine);
     assert!(
@@ -250,7 +250,7 @@ async fn the_environment_counts_unless_a_profile_was_named() {
     assert_eq!(plan_of(ambient(), &keys).await.unwrap().base, Base::Environment);
     let explicit = Some(ProfileChoice::Explicit("static".to_owned()));
     let named = plan_of(explicit.clone(), &keys).await.unwrap();
-    assert!(matches!(named.base, Base::Keys { .. }));
+    assert!(matches!(named.base, Base::Keys(_)));
     let half = Surroundings {
         access_key: true,
         ..Surroundings::default()
@@ -266,7 +266,7 @@ async fn the_environment_counts_unless_a_profile_was_named() {
     assert_eq!(pod.account(), Some("777777777777"));
     assert!(matches!(
         plan_of(explicit, &token).await.unwrap().base,
-        Base::Keys { .. }
+        Base::Keys(_)
     ));
     let homeless = Surroundings {
         role_arn: None,

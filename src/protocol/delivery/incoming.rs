@@ -56,6 +56,11 @@ impl Incoming {
         }
         Arrival::InOrder(ready)
     }
+
+    /// Whether something is missing before what has come.
+    pub fn has_gap(&self) -> bool {
+        !self.early.is_empty()
+    }
 }
 
 #[cfg(test)]
@@ -84,10 +89,12 @@ mod tests {
         let mut incoming = Incoming::default();
         assert_eq!(incoming.arrive(message(1)), Arrival::Early);
         assert_eq!(incoming.arrive(message(1)), Arrival::Duplicate);
+        assert!(incoming.has_gap());
         assert_eq!(
             incoming.arrive(message(0)),
             Arrival::InOrder(vec![message(0), message(1)])
         );
+        assert!(!incoming.has_gap());
         assert_eq!(incoming.arrive(message(0)), Arrival::Duplicate);
         assert_eq!(incoming.arrive(message(-5)), Arrival::Duplicate);
         assert_eq!(incoming.arrive(message(2)), Arrival::InOrder(vec![message(2)]));

@@ -123,7 +123,7 @@ pub(super) async fn run(
     let finishing = streams.finish();
     let end = match carried {
         // The command's last bytes take as long as their reader takes.
-        Ok(end @ (End::Remote(_) | End::TimedOut | End::Abandoned)) => {
+        Ok(end) if end.is_theirs() || end == End::Abandoned => {
             let written = tokio::select! {
                 written = finishing => written,
                 number = signals.ended() => return Ok(Finish { end: End::Signal(number), status }),

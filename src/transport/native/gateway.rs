@@ -82,7 +82,15 @@ impl Gateway for AwsGateway {
 
     fn resume(&self) -> BoxFuture<'_, Result<Resumption, GatewayError>> {
         Box::pin(async {
-            let resumed = self.aws()?.resume_session(&self.session).await;
+            let aws = self.aws()?;
+            let mut resumed = aws.resume_session(&self.session).await;
+            if resumed
+                .as_ref()
+                .is_err_and(|error| error.kind == ErrorKind::Expired)
+            {
+                // These are not used again: the next ones are new, if there are any.
+                resumed = aws.resume_session(&self.session).await;
+            }
             match resumed.map_err(|error| trouble(&error))? {
                 Resumed::TimedOut => Ok(Resumption::TimedOut),
                 Resumed::Open(opening) => {

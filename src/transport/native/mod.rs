@@ -193,9 +193,10 @@ impl<'a> Watch<'a> {
 
     fn hear(&mut self, event: Option<Event>) -> Result<Came, TransportError> {
         let notice = match event {
-            Some(Event::Closed(words)) => {
+            Some(Event::Closed { words, torn }) => {
                 return match self.refused.take() {
                     Some(refusal) => Err(TransportError::Refused(refusal)),
+                    None if torn => Ok(Came::End(End::Torn(words))),
                     None => Ok(Came::End(End::Remote(words))),
                 };
             }

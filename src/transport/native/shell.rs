@@ -123,7 +123,7 @@ async fn finish(
     signals: &mut Signals,
 ) -> Result<(), Unwritten> {
     let finished = output.finish();
-    if matches!(result, Ok(End::Remote(_) | End::TimedOut)) {
+    if result.as_ref().is_ok_and(End::is_theirs) {
         return tokio::select! {
             written = finished => written.map_err(Unwritten::Failed),
             number = signals.ended() => Err(Unwritten::Signal(number)),

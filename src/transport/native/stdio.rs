@@ -30,7 +30,7 @@ pub(super) async fn run(
     let carried = carry(channel, &output, linger, signals, notices).await;
     let finishing = output.finish();
     let end = match carried {
-        Ok(end @ (End::Remote(_) | End::TimedOut)) => tokio::select! {
+        Ok(end) if end.is_theirs() => tokio::select! {
             written = finishing => written.map(|()| end)?,
             number = signals.ended() => End::Signal(number),
         },

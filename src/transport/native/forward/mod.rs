@@ -173,7 +173,7 @@ fn heard(
     report: &(dyn Fn(Report) + Send + Sync),
 ) -> Result<Option<CarryEnd>, TransportError> {
     match event {
-        Some(Event::Closed(words)) => return Ok(Some(CarryEnd::Closed(words))),
+        Some(Event::Closed { words, .. }) => return Ok(Some(CarryEnd::Closed(words))),
         Some(Event::TimedOut) => return Ok(Some(CarryEnd::TimedOut)),
         Some(Event::Failed(error)) => return Err(error.into()),
         Some(Event::Refused(refusal)) => return Err(TransportError::Refused(refusal)),
