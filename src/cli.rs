@@ -9,6 +9,7 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 
 use crate::commands::context::{Context, GlobalArgs};
 use crate::commands::error::{CommandError, Exit, Kind};
+use crate::commands::help::Extent;
 use crate::commands::start::Start;
 use crate::commands::{
     alias, as_plugin, complete, completions, config, connect, console, describe, doctor, exec, forward, get,
@@ -131,9 +132,9 @@ pub fn definition() -> clap::Command {
     Cli::command()
 }
 
-/// Every word that there is, with its help laid out for the screen.
-pub fn command() -> clap::Command {
-    help::arrange(definition())
+/// Every word that there is, with its help laid out.
+pub fn command(extent: Extent) -> clap::Command {
+    help::arrange(definition(), extent)
 }
 
 /// Whether we are called by the name of AWS's plugin.
@@ -143,7 +144,7 @@ fn is_plugin(program: &OsStr) -> bool {
 
 /// clap's own answers: help and version are data and succeed, mistakes are talk and 252.
 fn parse(words: Vec<OsString>) -> Result<Cli, ExitCode> {
-    let parsed = command()
+    let parsed = command(Extent::asked(&words))
         .try_get_matches_from(&words)
         .and_then(|matches| Cli::from_arg_matches(&matches));
     parsed.map_err(|error| {
@@ -164,7 +165,7 @@ fn parse(words: Vec<OsString>) -> Result<Cli, ExitCode> {
 
 /// A word that stands where a command was expected.
 fn no_such_command(words: &[OsString], word: &str) -> CommandError {
-    let (mut command, mut path) = (command(), "ssmx".to_owned());
+    let (mut command, mut path) = (command(Extent::Whole), "ssmx".to_owned());
     for known in words.iter().skip(1).map_while(|word| word.to_str()) {
         if known == word {
             break;
@@ -192,7 +193,7 @@ fn dispatch(ctx: &Context, command: Option<Command>) -> Result<Exit, CommandErro
     match command {
         None => match start::begin(ctx) {
             Start::Choose => waiting(start::choose(ctx)),
-            Start::Help => start::help(ctx, self::command()),
+            Start::Help => start::help(ctx, self::command(Extent::Whole)),
         },
         Some(Command::Alias(args)) => alias::run(ctx, args),
         Some(Command::Completions(args)) => completions::run(ctx, &args),
@@ -201,7 +202,7 @@ fn dispatch(ctx: &Context, command: Option<Command>) -> Result<Exit, CommandErro
         Some(Command::Exec(args)) => waiting(exec::run(ctx, args)),
         Some(Command::Describe(args)) => waiting(describe::run(ctx, args)),
         Some(Command::Get(args)) => waiting(get::run(ctx, args)),
-        Some(Command::Help(args)) => help::run(ctx, &args, self::command()),
+        Some(Command::Help(args)) => help::run(ctx, &args, self::command(Extent::Whole)),
         Some(Command::Forward(args)) => carrying(forward::run(ctx, *args)),
         Some(Command::Ls(args)) => waiting(ls::run(ctx, args)),
         Some(Command::Proxy(args)) => waiting(proxy::run(ctx, args)),

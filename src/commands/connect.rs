@@ -18,11 +18,6 @@ use crate::ui::text::escape;
 
 /// Open a shell on a node
 ///
-/// Examples:
-///   ssmx connect prod-web
-///   ssmx connect prod/prod-web --reason "disk full"
-///   ssmx connect i-0123456789abcdef0 --document Team-Shell --parameter team=web
-///
 /// `~.` after a new line ends a stuck session, `~?` shows the rest.
 #[derive(Debug, Default, clap::Args)]
 #[command(verbatim_doc_comment)]

@@ -9,7 +9,7 @@ use std::process::Command as Program;
 use clap::Command;
 use ssmx::commands::completions::Shell;
 use ssmx::commands::help::page::{self, Block};
-use ssmx::commands::help::{examples, overview, topics};
+use ssmx::commands::help::{Extent, examples, overview, screen, topics};
 use ssmx::config::env::VARIABLES;
 
 fn root() -> &'static Path {
@@ -57,7 +57,7 @@ fn compare(directory: &Path, wanted: &BTreeMap<String, String>, owned: fn(&str) 
 
 fn pages() -> BTreeMap<String, String> {
     let mut pages = BTreeMap::new();
-    let mut command = ssmx::cli::command();
+    let mut command = ssmx::cli::command(Extent::Whole);
     command.build();
     // All options stand on the page of ssmx itself; elsewhere the three that are wanted most.
     let mut whole = ssmx::cli::definition();
@@ -296,6 +296,34 @@ fn the_overview_fits_a_screen() {
     for line in help.lines() {
         assert!(line.chars().count() <= 80, "{line}");
     }
+}
+
+#[test]
+fn the_short_help_of_every_command_fits_a_screen() {
+    let whole = ssmx::cli::definition();
+    for (path, shown) in screen::SHOWN {
+        let command = path
+            .split(' ')
+            .fold(&whole, |command, word| command.find_subcommand(word).unwrap());
+        let there: Vec<&str> = command.get_arguments().map(|arg| arg.get_id().as_str()).collect();
+        for (id, _) in *shown {
+            assert!(there.contains(id), "`{path}` has no {id}, only {there:?}");
+        }
+    }
+    let mut long = Vec::new();
+    let mut open = vec![ssmx::cli::command(Extent::Screen)];
+    while let Some(mut command) = open.pop() {
+        command.build();
+        open.extend(command.get_subcommands().cloned());
+        if command.get_name() == "ssmx" || command.is_hide_set() {
+            continue;
+        }
+        let help = command.clone().term_width(80).render_help().to_string();
+        if help.lines().count() > 23 || help.lines().any(|line| line.chars().count() > 80) {
+            long.push(help);
+        }
+    }
+    assert!(long.is_empty(), "{}", long.join("\n––––\n"));
 }
 
 #[test]

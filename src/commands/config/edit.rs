@@ -12,7 +12,9 @@ use crate::config::env;
 use crate::ui::text::{escape, escape_lines};
 use crate::ui::{Presence, prompt};
 
-/// Edit your config by `$VISUAL` or `$EDITOR`; what would not check is not kept
+/// Edit your config by `$VISUAL` or `$EDITOR`, and check it
+///
+/// What would not check is not kept.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {}
 

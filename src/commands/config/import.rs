@@ -9,7 +9,9 @@ use crate::config::import::{Found, aws_gate, ssh_config};
 use crate::config::places;
 use crate::ui::text::{escape, escape_lines};
 
-/// Import named targets from `~/.ssh/config` (hosts with an SSM ProxyCommand) and from aws-gate
+/// Import named targets from `~/.ssh/config` and from aws-gate
+///
+/// Of ssh's, hosts whose ProxyCommand goes through Session Manager.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The file; else those of ssh and of aws-gate, as far as they are there

@@ -6,7 +6,7 @@ use crate::commands::error::{CommandError, Exit};
 use crate::config::edit::{Draft, value_of};
 use crate::config::keys::KeyPath;
 
-/// Set one value in your config, as in `ssmx config set defaults.region eu-west-2`
+/// Set one value: `ssmx config set defaults.region eu-west-2`
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The key, with dots between its parts; parts with other characters than letters, digits, - and _ in quotes

@@ -16,6 +16,7 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         "connect",
         &[
             ("ssmx connect prod-web", "a shell on the node of that name"),
+            ("ssmx connect tag:Role=web --newest", "the newest of several"),
             (
                 "ssmx connect -p prod -r eu-west-1 i-0123456789abcdef0",
                 "by id, in another scope",
@@ -24,7 +25,10 @@ const EXAMPLES: &[(&str, &[Example])] = &[
                 "ssmx connect prod/prod-web --record shell.cast",
                 "by profile and name, recorded",
             ),
-            ("ssmx connect tag:Role=web --newest", "the newest of several"),
+            (
+                "ssmx connect prod-web --document Team-Shell --parameter team=web",
+                "by a document of your own",
+            ),
         ],
     ),
     (

@@ -2,8 +2,11 @@
 
 pub mod examples;
 pub mod page;
+pub mod screen;
 pub mod topics;
 pub mod words;
+
+use std::ffi::OsString;
 
 use anstyle::Style;
 use clap::{Arg, ArgAction, Command};
@@ -53,6 +56,26 @@ const TEMPLATE: &str = "{about-with-newline}\n{before-help}{usage-heading} {usag
 
 const MORE: &str = "Further options of every command: ssmx help options";
 
+/// How much of a command its help shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// `-h`: what people use most, on a screen of 24 lines and 80 columns.
+    Screen,
+    /// `--help`: all, a line for each; and every word by `ssmx help COMMAND`.
+    Whole,
+}
+
+impl Extent {
+    /// What the words of a command line ask for, if they ask for help.
+    pub fn asked(words: &[OsString]) -> Self {
+        if words.iter().any(|word| word == "--help") {
+            Self::Whole
+        } else {
+            Self::Screen
+        }
+    }
+}
+
 /// Show help about a command or a topic
 #[derive(Debug, Default, clap::Args)]
 pub struct Args {
@@ -63,58 +86,67 @@ pub struct Args {
 
 /// Lays out the help of all commands: examples first, few of the options that all share, an overview that fits a
 /// screen.
-pub fn arrange(command: Command) -> Command {
+pub fn arrange(command: Command, extent: Extent) -> Command {
     let overview = overview(&command);
     let mut command = command.mut_args(|arg| {
-        let shown = !arg.is_global_set() || SHOWN_GLOBALS.contains(&arg.get_id().as_str());
-        if shown { arg } else { arg.hide(true) }
+        let shown = extent == Extent::Whole && SHOWN_GLOBALS.contains(&arg.get_id().as_str());
+        if shown || !arg.is_global_set() {
+            arg
+        } else {
+            arg.hide(true)
+        }
     });
     let names: Vec<String> = command
         .get_subcommands()
         .map(|sub| sub.get_name().to_owned())
         .collect();
     for name in names {
-        command = command.mut_subcommand(&name, |sub| arrange_one(sub, &name));
+        command = command.mut_subcommand(&name, |sub| arrange_one(sub, &name, extent));
     }
     command.override_help(overview)
 }
 
-fn arrange_one(command: Command, path: &str) -> Command {
+fn arrange_one(command: Command, path: &str, extent: Extent) -> Command {
     let names: Vec<String> = command
         .get_subcommands()
         .map(|sub| sub.get_name().to_owned())
         .collect();
-    // `--help` fits a screen, a line for each option; `ssmx help COMMAND` has every word.
-    let short = Arg::new("help").short('h').long("help").help("Print help");
-    let mut command = command
-        .disable_help_flag(true)
-        .arg(short.action(ArgAction::HelpShort))
-        .help_template(TEMPLATE)
-        .after_help(format!("All about it: ssmx help {path}\n{MORE}"));
+    let help = Arg::new("help").short('h').long("help");
+    let help = help
+        .action(ArgAction::HelpShort)
+        .help("Print help; --help has every option");
+    let mut command = command.disable_help_flag(true).arg(help);
     let examples = examples::of(path);
-    if !examples.is_empty() {
-        command = command.before_help(example_lines(examples));
-    }
+    command = match extent {
+        Extent::Screen => screen::arrange(command, path, examples),
+        Extent::Whole => command
+            .before_help(example_lines(examples))
+            .help_template(TEMPLATE)
+            .after_help(format!("All about it: ssmx help {path}\n{MORE}")),
+    };
     for name in names {
         let path = format!("{path} {name}");
-        command = command.mut_subcommand(&name, |sub| arrange_one(sub, &path));
+        command = command.mut_subcommand(&name, |sub| arrange_one(sub, &path, extent));
     }
     command
 }
 
 fn example_lines(examples: &[Example]) -> String {
     let heading = Style::new().bold().underline();
-    let mut text = format!("{heading}Examples:{heading:#}\n");
-    for (index, (line, what)) in examples.iter().enumerate() {
-        let end = if index + 1 < examples.len() { "\n" } else { "" };
+    let mut text = String::new();
+    for (line, what) in examples {
+        text.push_str(if text.is_empty() { "" } else { "\n" });
         // Side by side where that fits a usual terminal.
         if line.len() <= 36 && what.len() <= 38 {
-            text.push_str(&format!("  {line:<38} {what}{end}"));
+            text.push_str(&format!("  {line:<38} {what}"));
         } else {
-            text.push_str(&format!("  {line}\n      {what}{end}"));
+            text.push_str(&format!("  {line}\n      {what}"));
         }
     }
-    text
+    if text.is_empty() {
+        return text;
+    }
+    format!("{heading}Examples:{heading:#}\n{text}")
 }
 
 /// The help of `ssmx` itself: what there is, by what a person wants to do, on one screen of 24 lines.
