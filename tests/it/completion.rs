@@ -318,6 +318,15 @@ fn story(name: &str) {
     // Within quotes.
     assert_eq!(line("ssmx describe 'prod-w"), "<describe><prod-web>");
     assert_eq!(line("ssmx describe \"prod-w"), "<describe><prod-web>");
+    // A list with commas goes on behind the last one.
+    assert_eq!(
+        line("ssmx ls --profiles default,pr"),
+        "<ls><--profiles><default,prod>"
+    );
+    assert_eq!(
+        line("ssmx ls --profiles=default,pr"),
+        "<ls><--profiles=default,prod>"
+    );
     // Files where files belong.
     home.write("pem file", "");
     assert_eq!(line("ssmx --ca-bundle pem"), "<--ca-bundle><pem file>");
@@ -360,6 +369,59 @@ fn hostile_story(name: &str) {
         }
     }
     home.assert_nothing_ran();
+}
+
+/// More names than are given: the line goes on as far as all of them agree, those that are left out too.
+fn many_story(name: &str) {
+    let home = Home::new();
+    let mut names: Vec<String> = (0..600).map(|index| format!("many-{index:04}")).collect();
+    names.extend(["many-last".to_owned(), "many-x $(touch caught)".to_owned()]);
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    home.snapshot("eu-west-2", None, &names, &[]);
+    let Some(mut shell) = Shell::start(&home, name) else {
+        return;
+    };
+    match name {
+        "bash" => {
+            shell.type_keys("bind 'set completion-query-items 0'; bind 'set page-completions off'\n");
+        }
+        "zsh" => shell.type_keys("LISTMAX=9999\n"),
+        _ => {}
+    }
+    assert_eq!(shell.complete("ssmx describe m", "\t").0, "<describe><many->");
+    assert_eq!(
+        shell.complete("ssmx describe many-03", "\t").0,
+        "<describe><many-03>"
+    );
+    let id = "i-00000000000000";
+    assert_eq!(
+        shell.complete("ssmx describe i-0000", "\t").0,
+        format!("<describe><{id}>")
+    );
+    if name != "fish" {
+        // fish says itself how many rows are below.
+        let shown = shell.list("ssmx describe many-");
+        assert!(
+            shown.contains("many-last") && shown.contains("type on"),
+            "{shown:?}"
+        );
+    }
+    home.assert_nothing_ran();
+}
+
+#[test]
+fn bash_has_too_many() {
+    many_story("bash");
+}
+
+#[test]
+fn zsh_has_too_many() {
+    many_story("zsh");
+}
+
+#[test]
+fn fish_has_too_many() {
+    many_story("fish");
 }
 
 #[test]

@@ -35,7 +35,7 @@ impl Answer {
                 let value = candidate.get_value().to_str()?.to_owned();
                 let help = candidate.get_help().map(ToString::to_string).unwrap_or_default();
                 let help = help.lines().next().unwrap_or_default();
-                let fits = is_safe(value.trim_start_matches('-'));
+                let fits = is_safe(added(&value, request).trim_start_matches('-'));
                 fits.then(|| (value, truncate(&escape(help), WIDEST).into_owned()))
             })
             .collect();
@@ -112,6 +112,20 @@ impl Answer {
             text.push('\n');
         }
         text
+    }
+}
+
+/// What is new of a word: where a list with commas is at hand, what comes behind the last one. PowerShell makes a
+/// list of its own of such a word.
+fn added<'a>(value: &'a str, request: &Request) -> &'a str {
+    let front = request.current.rfind(',').map(|comma| &request.current[..=comma]);
+    let is_list = |front: &&str| {
+        let mut words = front.trim_start_matches('-').split(',');
+        request.shell != Caller::PowerShell && words.all(|word| word.is_empty() || is_safe(word))
+    };
+    match front.filter(is_list) {
+        Some(front) => value.strip_prefix(front).unwrap_or(value),
+        None => value,
     }
 }
 

@@ -18,6 +18,8 @@ use crate::inventory::node::{AgentState, InstanceState};
 use crate::inventory::snapshot::Row;
 use crate::ledger::Life;
 
+/// Before what the last one is.
+const MORE: &str = "… more before this one: type on;";
 /// Of the log's sessions so many are offered.
 const SESSIONS: usize = 20;
 
@@ -214,25 +216,40 @@ impl State {
         let Some(snapshot) = self.world.snapshot(profile) else {
             return;
         };
-        let rows = if typed.starts_with("i-") || typed.starts_with("mi-") {
-            snapshot.ids(typed, MOST + 1)
+        let by_id = typed.starts_with("i-") || typed.starts_with("mi-");
+        let (mut rows, is_cut) = if by_id {
+            cut(snapshot.ids(typed, MOST + 1))
         } else {
-            snapshot.names(typed, MOST + 1)
+            cut(snapshot.names(typed, MOST + 1))
         };
+        if is_cut {
+            let last = if by_id {
+                snapshot.last_ids(typed)
+            } else {
+                snapshot.last_names(typed)
+            };
+            let mut last = last.into_iter().rev().filter(bears_a_name);
+            rows.extend(last.find(|row| by_id || row.name.as_deref().is_some_and(is_safe)));
+        }
         let way = profile
             .or(self.world.profile())
             .map(|name| format!("  {name}"))
             .unwrap_or_default();
-        let by_id = typed.starts_with("i-") || typed.starts_with("mi-");
-        for row in rows.iter().filter(|row| bears_a_name(row)) {
+        for (index, row) in rows.iter().enumerate().filter(|(_, row)| bears_a_name(row)) {
             let name = row.name.as_deref().unwrap_or_default();
             let state = format!("{}{way}", states(row));
-            if by_id {
-                offers.add(&format!("{front}{}", row.id), &format!("{name}  {state}"));
-            } else if is_safe(name) {
-                offers.add(&format!("{front}{name}"), &format!("{}  {state}", row.id));
+            let (word, help) = if by_id || !is_safe(name) {
+                (row.id.as_str(), format!("{name}  {state}"))
+            } else {
+                (name, format!("{}  {state}", row.id))
+            };
+            let word = format!("{front}{word}");
+            if index >= MOST {
+                offers.add_last(&word, &help);
+            } else if by_id || is_safe(name) {
+                offers.add(&word, &help);
             } else if front != "name=" {
-                offers.add_in_place(&format!("{front}{}", row.id), &format!("{name}  {state}"));
+                offers.add_in_place(&word, &help);
             }
         }
     }
@@ -252,8 +269,20 @@ impl State {
             if let Some(snapshot) = &snapshot {
                 values.extend(snapshot.tag_values(key, value, MOST + 1));
             }
-            for value in values {
+            let is_cut = values.len() > MOST;
+            for value in values.iter().take(MOST) {
                 offers.add(&format!("{front}{key}={value}"), "");
+            }
+            if is_cut {
+                let last = snapshot.map(|snapshot| snapshot.last_tag_values(key, value));
+                let last = last
+                    .into_iter()
+                    .flatten()
+                    .chain(values)
+                    .filter(|value| is_safe(value));
+                if let Some(value) = last.max() {
+                    offers.add_last(&format!("{front}{key}={value}"), "");
+                }
             }
             return;
         }
@@ -387,10 +416,29 @@ impl<'a> Offers<'a> {
             return;
         }
         let help = (!help.is_empty()).then(|| help.to_owned().into());
+        self.push(word, help);
+    }
+
+    /// The last one of more than are given. Thanks to it shells see how far all of them agree, which is what they
+    /// put on the line; and it tells people, in whatever way their shell shows what a word is.
+    fn add_last(&mut self, word: &str, help: &str) {
+        self.more = true;
+        let help = format!("{MORE}  {help}");
+        self.push(word, Some(help.trim_end().to_owned().into()));
+    }
+
+    fn push(&mut self, word: &str, help: Option<clap::builder::StyledStr>) {
         let order = Some(self.candidates.len());
         self.candidates
             .push(CompletionCandidate::new(word).help(help).display_order(order));
     }
+}
+
+/// What can be given of so many, and whether that is not all.
+fn cut(mut rows: Vec<Row>) -> (Vec<Row>, bool) {
+    let is_cut = rows.len() > MOST;
+    rows.truncate(MOST);
+    (rows, is_cut)
 }
 
 /// Terminated instances do not.

@@ -242,28 +242,44 @@ impl Snapshot {
 
     /// Rows whose name begins so, sorted by name; at most `limit`.
     pub fn names(&self, prefix: &str, limit: usize) -> Vec<Row> {
-        let listed = self
-            .listing
-            .as_ref()
-            .map(|listing| listing.names(prefix, limit + self.recent.len()));
-        let fits = |row: &Row| row.name.as_deref().is_some_and(|name| name.starts_with(prefix));
-        let mut rows = self.overlaid_rows(listed.unwrap_or_default(), fits);
-        rows.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
+        let listing = self.listing.as_ref();
+        let listed = listing.map(|listing| listing.names(prefix, limit + self.recent.len()));
+        let mut rows = self.by_name(listed.unwrap_or_default(), prefix);
         rows.truncate(limit);
+        rows
+    }
+
+    /// The end of those rows: some of them, the last one included.
+    pub fn last_names(&self, prefix: &str) -> Vec<Row> {
+        let listed = self.listing.as_ref().map(|listing| listing.last_names(prefix));
+        self.by_name(listed.unwrap_or_default(), prefix)
+    }
+
+    fn by_name(&self, listed: Vec<Row>, prefix: &str) -> Vec<Row> {
+        let fits = |row: &Row| row.name.as_deref().is_some_and(|name| name.starts_with(prefix));
+        let mut rows = self.overlaid_rows(listed, fits);
+        rows.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
         rows
     }
 
     /// Rows whose id begins so, sorted by id; at most `limit`.
     pub fn ids(&self, prefix: &str, limit: usize) -> Vec<Row> {
-        let listed = self
-            .listing
-            .as_ref()
-            .map(|listing| listing.ids(prefix, limit + self.recent.len()));
-        let mut rows = self.overlaid_rows(listed.unwrap_or_default(), |row| {
-            row.id.as_str().starts_with(prefix)
-        });
-        rows.sort_by(|a, b| a.id.cmp(&b.id));
+        let listing = self.listing.as_ref();
+        let listed = listing.map(|listing| listing.ids(prefix, limit + self.recent.len()));
+        let mut rows = self.by_id(listed.unwrap_or_default(), prefix);
         rows.truncate(limit);
+        rows
+    }
+
+    /// The end of those rows: some of them, the last one included.
+    pub fn last_ids(&self, prefix: &str) -> Vec<Row> {
+        let listed = self.listing.as_ref().map(|listing| listing.last_ids(prefix));
+        self.by_id(listed.unwrap_or_default(), prefix)
+    }
+
+    fn by_id(&self, listed: Vec<Row>, prefix: &str) -> Vec<Row> {
+        let mut rows = self.overlaid_rows(listed, |row| row.id.as_str().starts_with(prefix));
+        rows.sort_by(|a, b| a.id.cmp(&b.id));
         rows
     }
 
@@ -279,6 +295,14 @@ impl Snapshot {
         let listing = self.listing.iter();
         let tags = listing.flat_map(|listing| listing.tags(key, Some(prefix), limit));
         tags.filter_map(|(_, value)| value).collect()
+    }
+
+    /// The end of those values: some of them, the last one included.
+    pub fn last_tag_values(&self, key: &str, prefix: &str) -> Vec<String> {
+        let listing = self.listing.iter();
+        listing
+            .flat_map(|listing| listing.last_tag_values(key, prefix))
+            .collect()
     }
 
     fn indexed(&self, query: &Query) -> Vec<Node> {

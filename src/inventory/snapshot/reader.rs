@@ -76,6 +76,27 @@ impl Listing {
         rows
     }
 
+    /// Some rows at the end of those whose name begins so.
+    pub(super) fn last_names(&self, prefix: &str) -> Vec<Row> {
+        let lines = self.last(self.header.names, &quote(prefix));
+        let rows = lines.iter().filter_map(|line| Row::read_name_line(line));
+        rows.map(|(row, _)| row).collect()
+    }
+
+    /// Some rows at the end of those whose id begins so.
+    pub(super) fn last_ids(&self, prefix: &str) -> Vec<Row> {
+        let lines = self.last(self.header.ids, prefix);
+        let rows = lines.iter().filter_map(|line| Row::read_id_line(line));
+        rows.map(|(row, _)| row).collect()
+    }
+
+    /// Some values at the end of those of this key that begin so.
+    pub(super) fn last_tag_values(&self, key: &str, value: &str) -> Vec<String> {
+        let prefix = format!("{}\t{}", quote(key), quote(value));
+        let lines = self.last(self.header.tags, &prefix);
+        lines.iter().filter_map(|line| read_tag_line(line).1).collect()
+    }
+
     /// Tags whose key begins so, or, with a value's beginning, the values of that key.
     pub(super) fn tags(&self, key: &str, value: Option<&str>, limit: usize) -> Vec<(String, Option<String>)> {
         let mut tags = Vec::new();
@@ -152,6 +173,20 @@ impl Listing {
                 _ => return,
             }
         }
+    }
+
+    /// Index lines near the end of those that begin so, the very last one among them.
+    fn last(&self, section: Section, prefix: &str) -> Vec<String> {
+        // No text goes on with this byte, so all that begins so is below.
+        let end = [prefix.as_bytes(), &[0xff]].concat();
+        let Ok(start) = self.first_not_below(section, &end) else {
+            return Vec::new();
+        };
+        self.lines(start, section.end)
+            .map_while(Result::ok)
+            .take_while(|line| line.as_bytes() < end.as_slice())
+            .filter(|line| line.starts_with(prefix))
+            .collect()
     }
 
     /// The start of a line at or before the first one that is not below `prefix`, near it.

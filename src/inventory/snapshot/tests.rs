@@ -136,6 +136,34 @@ fn beginnings_give_sorted_rows_up_to_the_limit() {
 }
 
 #[test]
+fn the_end_of_what_begins_so_is_found_too() {
+    let place = Place::new();
+    let nodes = many(5000);
+    place.list(&nodes);
+    let snapshot = place.open();
+    for prefix in ["", "d", "db-0", "web-", "web-1", "名", "zz", "i-"] {
+        let wanted = nodes.iter().filter_map(|node| node.name.as_deref());
+        let wanted = wanted.filter(|name| name.starts_with(prefix)).max();
+        let found = snapshot.last_names(prefix);
+        let found = found.last().and_then(|row| row.name.as_deref());
+        assert_eq!(found, wanted, "{prefix:?}");
+        let wanted = nodes.iter().map(|node| &node.id);
+        let wanted = wanted.filter(|id| id.as_str().starts_with(prefix)).max();
+        let found = snapshot.last_ids(prefix);
+        assert_eq!(found.last().map(|row| &row.id), wanted, "{prefix:?}");
+    }
+    // One that was looked up since counts as well.
+    let mut later = node(1, "zulu");
+    later.state = InstanceState::Stopped;
+    place
+        .snapshots
+        .update(&scope(), &exact("zulu"), &[later])
+        .unwrap();
+    let found = place.open().last_names("z");
+    assert_eq!(found.last().unwrap().name.as_deref(), Some("zulu"));
+}
+
+#[test]
 fn a_look_up_refreshes_its_row_and_removes_what_is_no_more() {
     let place = Place::new();
     place.list(&[node(1, "web"), node(2, "web"), node(3, "db")]);
