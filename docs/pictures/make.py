@@ -26,7 +26,8 @@ ROOT = HERE.parent.parent
 SSMX = os.environ.get("SSMX", str(ROOT / "target/debug/ssmx"))
 SANDBOX = os.environ.get("SSMX_SANDBOX", str(ROOT / "target/debug/ssmx-sandbox"))
 
-# The words after `ssmx`, the keys to type, and what has to be on the screen first.
+# The words after `ssmx`, the keys to type, and what has to be on the screen first. Where there is room for more
+# columns, they are asked for.
 SCENES = {
     "ls": (["ls"], "", ""),
     "describe": (["describe", "web"], "", ""),
@@ -34,12 +35,13 @@ SCENES = {
     "error": (["connect", "prod-wbe"], "", ""),
 }
 WIDTHS = [80, 200]
+WIDE = {"ls": ["-o", "wide"]}
 ROWS = 40
 
 THEMES = {
-    "light": {"back": "#ffffff", "text": "#24292f", "red": "#c4001a", "green": "#107c2e", "yellow": "#8a6100",
+    "light": {"back": "#ffffff", "edge": "#d0d7de", "text": "#24292f", "red": "#c4001a", "green": "#107c2e", "yellow": "#8a6100",
               "cyan": "#0b6e8a", "dim": 0.6},
-    "dark": {"back": "#16191d", "text": "#d7dce2", "red": "#ff6b6b", "green": "#57d977", "yellow": "#e5c15d",
+    "dark": {"back": "#16191d", "edge": "#30363d", "text": "#d7dce2", "red": "#ff6b6b", "green": "#57d977", "yellow": "#e5c15d",
              "cyan": "#4fc6e0", "dim": 0.6},
 }
 COLOURS = {31: "red", 32: "green", 33: "yellow", 36: "cyan"}
@@ -82,11 +84,14 @@ class Screen:
                 self.put(part)
 
     def put(self, character):
+        width = 2 if unicodedata.east_asian_width(character) in "WF" else 1
+        if self.column + width > self.columns:
+            self.feed("\r\n")
         line = self.lines[self.row]
         while len(line) <= self.column:
             line.append((" ", (None, False, False, False)))
         line[self.column] = (character, self.style)
-        self.column += 2 if unicodedata.east_asian_width(character) in "WF" else 1
+        self.column += width
 
     def command(self, numbers, letter):
         values = [int(number) for number in re.findall(r"\d+", numbers)]
@@ -151,8 +156,14 @@ def capture(words, keys, awaited, columns, env):
     os.waitpid(pid, 0)
     os.close(screen)
     text = seen.decode()
-    # The request ids of one run are nobody's business in the next.
-    return re.sub(r"request id [0-9a-f-]{36}", "request id …", text)
+    # What is true of one run is nobody's business in the next.
+    text = re.sub(r"request id [0-9a-f-]{36}", "request id …", text)
+    text = re.sub(r"\d s ago", "2 s ago", text)
+    return re.sub(r"(last ping:\S* +)[0-9-]{10} [0-9:]{8}Z", r"\g<1>2026-11-25 09:30:00Z", text)
+
+
+def is_sign(character):
+    return "\u2600" <= character <= "\u2bff"
 
 
 def draw(typed, text, columns, theme):
@@ -167,7 +178,8 @@ def draw(typed, text, columns, theme):
     svg = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{total_width:.0f}" height="{total_height:.0f}" '
         f'viewBox="0 0 {total_width:.0f} {total_height:.0f}">',
-        f'<rect width="100%" height="100%" rx="6" fill="{colours["back"]}"/>',
+        f'<rect x="0.5" y="0.5" width="{total_width - 1:.0f}" height="{total_height - 1:.0f}" rx="6" '
+        f'fill="{colours["back"]}" stroke="{colours["edge"]}"/>',
         '<g font-family="DejaVu Sans Mono, ui-monospace, Menlo, Consolas, monospace" font-size="14">',
     ]
     for row, line in enumerate(lines):
@@ -176,6 +188,8 @@ def draw(typed, text, columns, theme):
         for column, (character, style) in enumerate(line):
             # Columns are placed by themselves, so that they stand whatever the font.
             gap = runs and runs[-1][1].endswith("  ") and character != " "
+            # Signs come from other fonts, in widths of their own.
+            gap = gap or runs and is_sign(runs[-1][1][-1])
             if runs and not gap and runs[-1][2] == style and runs[-1][0] + len(runs[-1][1]) == column:
                 runs[-1][1] += character
             else:
@@ -210,9 +224,10 @@ def main():
         config.write_text(CONFIG)
         for scene, (words, keys, awaited) in SCENES.items():
             for columns in WIDTHS:
-                text = capture(words, keys, awaited, columns, env)
+                typed = words + (WIDE.get(scene, []) if columns > 80 else [])
+                text = capture(typed, keys, awaited, columns, env)
                 for theme in THEMES:
-                    picture = draw(" ".join(words), text, columns, theme)
+                    picture = draw(" ".join(typed), text, columns, theme)
                     (HERE / f"{scene}-{columns}-{theme}.svg").write_text(picture)
     finally:
         server.send_signal(signal.SIGTERM)
