@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use unicode_width::UnicodeWidthChar as _;
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 /// The text with everything that a terminal could obey, or that could hide or reorder what is beside it,
 /// written as a visible escape: control characters, bidirectional marks, zero-width and other invisible
@@ -64,6 +64,16 @@ pub fn truncate(text: &str, columns: usize) -> Cow<'_, str> {
     Cow::Borrowed(text)
 }
 
+/// How many columns of a terminal the text takes.
+pub fn width(text: &str) -> usize {
+    text.width()
+}
+
+/// The text, and blanks up to `columns` of a terminal.
+pub fn pad(text: &str, columns: usize) -> String {
+    format!("{text}{:missing$}", "", missing = columns.saturating_sub(width(text)))
+}
+
 /// Whether a character could act on a terminal or on the reading of the line it stands in.
 pub(super) fn is_unsafe(c: char) -> bool {
     c.is_control()
@@ -100,5 +110,8 @@ mod tests {
         assert_eq!(truncate("prod-web", 8), "prod-web");
         assert_eq!(truncate("prod-web-1", 8), "prod-we…");
         assert_eq!(truncate("名前名前", 5), "名前…");
+        assert_eq!(pad("名前", 5), "名前 ");
+        assert_eq!(pad("e\u{301}", 2), "e\u{301} ");
+        assert_eq!(pad("longer", 2), "longer");
     }
 }

@@ -10,6 +10,7 @@ use crate::commands::nodes;
 use crate::ids::{NodeId, Scope};
 use crate::inventory::node::Node;
 use crate::ui::picker::{self, Entry};
+use crate::ui::text::{escape, pad, width};
 
 /// So many are remembered of each scope.
 const REMEMBERED: usize = 20;
@@ -46,21 +47,23 @@ pub(super) fn pick_one(
     }
 }
 
-/// Rows in columns, found by tags and all addresses too.
+/// Rows in columns, found by tags and all addresses too. Cells are as they will be shown, or what is escaped in one
+/// would move the others.
 fn entries(nodes: &[Node]) -> Vec<Entry> {
     let cells = |node: &Node| {
         [
-            node.name.clone().unwrap_or_else(|| "-".to_owned()),
-            node.id.to_string(),
-            words::condition(node).to_owned(),
-            node.addresses.first().cloned().unwrap_or_default(),
-            node.zone.clone().unwrap_or_default(),
+            node.name.as_deref().unwrap_or("-"),
+            node.id.as_str(),
+            words::condition(node),
+            node.addresses.first().map_or("", String::as_str),
+            node.zone.as_deref().unwrap_or_default(),
         ]
+        .map(|cell| escape(cell).into_owned())
     };
     let mut widths = [0; 5];
     for node in nodes {
         for ((widest, most), cell) in widths.iter_mut().zip(WIDEST).zip(cells(node)) {
-            *widest = cell.chars().count().min(most).max(*widest);
+            *widest = width(&cell).min(most).max(*widest);
         }
     }
     let entry = |node: &Node| {
@@ -68,7 +71,7 @@ fn entries(nodes: &[Node]) -> Vec<Entry> {
         let padded = cells
             .iter()
             .zip(widths)
-            .map(|(cell, width)| format!("{cell:<width$}"));
+            .map(|(cell, columns)| pad(cell, columns));
         let row = padded.collect::<Vec<_>>().join("  ");
         let tags = node.tags.iter().filter(|(key, _)| *key != "Name");
         let tags = tags.map(|(key, value)| format!("{key}={value}"));
@@ -181,13 +184,23 @@ mod tests {
         one.tags.insert("team".to_owned(), "shop".to_owned());
         let mut two = Node::new("i-0123456789abcdef1".parse().unwrap());
         two.name = Some("longer".to_owned());
-        let entries = entries(&[one.clone(), two]);
+        let rows = entries(&[one.clone(), two.clone()]);
         assert_eq!(
-            entries[0].row,
+            rows[0].row,
             "a       i-0123456789abcdef0  agent unknown  10.0.0.1"
         );
-        assert_eq!(entries[1].row, "longer  i-0123456789abcdef1  agent unknown");
-        assert_eq!(entries[0].keywords, ["team=shop", "203.0.113.9"]);
+        assert_eq!(rows[1].row, "longer  i-0123456789abcdef1  agent unknown");
+        assert_eq!(rows[0].keywords, ["team=shop", "203.0.113.9"]);
         assert!(details(&one).contains(&"tags       team=shop".to_owned()));
+        // What is escaped, and wide characters, take more columns than they have characters.
+        for hostile in ["\x1b[2J\n", "名前", "e\u{301}x"] {
+            one.name = Some(hostile.to_owned());
+            let rows = entries(&[one.clone(), two.clone()]);
+            let before_id = |row: &str| {
+                let (name, _) = row.split_once("i-0123456789abcdef").unwrap();
+                width(&escape(name))
+            };
+            assert_eq!(before_id(&rows[0].row), before_id(&rows[1].row), "{rows:?}");
+        }
     }
 }
