@@ -6,6 +6,7 @@
 use tokio::sync::{mpsc, oneshot};
 
 use super::wish::Wish;
+use crate::aws::session::ConnectionStatus;
 use crate::commands::carry::stream_endpoints;
 use crate::commands::consent::{self, ConsentArgs};
 use crate::commands::context::Context;
@@ -161,13 +162,30 @@ async fn find(
     Ok((route, resolved.scope, remember))
 }
 
+/// Whether sessions reach it just now: an id is no look-up, and what a look-up says of an agent is minutes old.
+/// Where that may not be asked it is taken to be there.
+async fn is_connected(resolved: &Resolved) -> bool {
+    match resolved.aws.connection_status(&resolved.node.id).await {
+        Ok(status) => status == ConnectionStatus::Connected,
+        Err(error) => {
+            tracing::debug!(%error, "the connection's status is not known");
+            true
+        }
+    }
+}
+
 /// The first target that is there. With several, the reason why each is not is told.
 pub async fn first_online(ctx: &Context, wish: &Wish, pick: PickArgs) -> Result<Resolved, CommandError> {
     let mut troubles: Vec<(String, CommandError)> = Vec::new();
     for target in &wish.targets {
         let region = wish.region.as_ref();
         match ctx.resolve_in(target, region, pick, Purpose::Unattended).await {
-            Ok(resolved) => return Ok(resolved),
+            // One alone is tried in any case, and StartSession says what is wrong with it.
+            Ok(resolved) if wish.targets.len() == 1 || is_connected(&resolved).await => return Ok(resolved),
+            Ok(resolved) => {
+                let trouble = format!("{} is not connected to Session Manager", resolved.node.id);
+                troubles.push((target.clone(), CommandError::new(Kind::Refused, trouble)));
+            }
             // A word that is wrong stays so, and nobody wants to find out on the day of an outage.
             Err(error) if error.kind == Kind::Usage || wish.targets.len() == 1 => return Err(error),
             Err(error) => troubles.push((target.clone(), error)),

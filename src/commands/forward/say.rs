@@ -30,6 +30,11 @@ pub fn failure(wish: &Wish, error: ForwardError, trouble: Option<CommandError>) 
         .hint(
             "somebody ended it on purpose, or the instance is going down; `ssmx sessions` shows what is open",
         ),
+        (error @ ForwardError::Agent(_), _) => {
+            CommandError::failed(format!("forward `{name}` cannot be carried"))
+                .because(error)
+                .hint("the host is looked up and reached from the node: see there")
+        }
         (ForwardError::Transport(error), _) => {
             CommandError::failed(format!("forward `{name}` could not be carried")).because(error)
         }

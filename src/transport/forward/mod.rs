@@ -203,6 +203,9 @@ pub enum ForwardError {
     /// Somebody else ended the session.
     #[error("the session was terminated{}", words(.0))]
     Terminated(String),
+    /// The agent does not carry it. Its words, untrusted.
+    #[error("the agent ended the session{}", words(.0))]
+    Agent(String),
     /// The session failed in a way that trying again does not help.
     #[error(transparent)]
     Transport(TransportError),

@@ -75,7 +75,7 @@ pub(super) fn verdict(ended: Ended, freshness: Freshness, history: History) -> V
                 ) => Verdict::Again { cause },
             }
         }
-        Ended::Carried(CarryEnd::Closed(words)) => closed(words),
+        Ended::Carried(CarryEnd::Closed(words)) => closed(words, history),
         Ended::Carried(CarryEnd::TimedOut) => Verdict::Sleep(Dormancy::TimedOut(String::new())),
         Ended::Carried(CarryEnd::Retired | CarryEnd::Used) | Ended::Stopped => Verdict::Nothing,
         Ended::Failed(error) => failed(error, history),
@@ -91,25 +91,28 @@ fn route(error: RouteError, history: History) -> Verdict {
 }
 
 /// channel_closed says in words what happened, if anything. A time that was over is opened again with the next
-/// connection; an agent in trouble likewise, since it may have been restarted or replaced; silence, or any other
-/// word, is somebody who ended the session on purpose.
-fn closed(words: String) -> Verdict {
+/// connection; an agent in trouble likewise, since it may have been restarted or a name may resolve again, but not
+/// before the forward has ever worked. What the agent forbids stays forbidden. Silence, or the word for it, is
+/// somebody who ended the session on purpose.
+fn closed(words: String, history: History) -> Verdict {
     let lower = words.to_lowercase();
     let says = |needles: &[&str]| needles.iter().any(|needle| lower.contains(needle));
     if says(&[
-        "timed out",
-        "timeout",
-        "time out",
+        "timed out due",
+        "session timed out",
+        "session has timed out",
+        "idle timeout",
         "inactiv",
-        "idle",
         "maximum",
         "duration",
     ]) {
         Verdict::Sleep(Dormancy::TimedOut(words))
-    } else if says(&["error", "unable to", "fail"]) {
-        Verdict::Sleep(Dormancy::Agent(words))
-    } else {
+    } else if lower.trim().is_empty() || says(&["terminated", "cancel"]) {
         Verdict::Over(ForwardError::Terminated(words))
+    } else if history == History::New || says(&["forbidden", "not allowed", "invalid port", "invalid host"]) {
+        Verdict::Over(ForwardError::Agent(words))
+    } else {
+        Verdict::Sleep(Dormancy::Agent(words))
     }
 }
 
@@ -169,6 +172,7 @@ mod tests {
     fn words_of_a_closed_channel_decide() {
         for timed in [
             "Session timed out due to inactivity",
+            "Your session timed out due to inactivity.",
             "Your session has been terminated for the idle timeout",
             "maximum session duration exceeded",
         ] {
@@ -180,9 +184,29 @@ mod tests {
                 "{timed}"
             );
         }
+        for trouble in [
+            "----------ERROR-------\nno worker",
+            "lookup db.internal: no such host",
+            "lookup db.internal on 10.0.0.2:53: i/o timeout",
+            "Unable to connect to specified port: dial tcp 127.0.0.1:5432: connect: connection timed out",
+        ] {
+            let closed = || CarryEnd::Closed(trouble.to_owned());
+            assert!(
+                matches!(carried(closed()), Verdict::Sleep(Dormancy::Agent(_))),
+                "{trouble}"
+            );
+            // Who waits for the forward's first word would wait for ever.
+            let first = verdict(Ended::Carried(closed()), Freshness::Fresh, History::New);
+            assert!(
+                matches!(first, Verdict::Over(ForwardError::Agent(_))),
+                "{trouble}"
+            );
+        }
         assert!(matches!(
-            carried(CarryEnd::Closed("----------ERROR-------\nno worker".to_owned())),
-            Verdict::Sleep(Dormancy::Agent(_))
+            carried(CarryEnd::Closed(
+                "Forwarding to IP address 169.254.169.254 is forbidden.".to_owned()
+            )),
+            Verdict::Over(ForwardError::Agent(_))
         ));
         for ended in ["", "terminated by admin"] {
             assert!(matches!(

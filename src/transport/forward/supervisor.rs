@@ -58,6 +58,7 @@ pub async fn run(
         told,
         stop_sessions,
         history: History::New,
+        worked: false,
         freshness: Freshness::Remembered,
         failures: 0,
         attempt_at: None,
@@ -103,6 +104,8 @@ struct Supervisor {
     told: mpsc::UnboundedReceiver<(u64, Told)>,
     stop_sessions: watch::Sender<Stop>,
     history: History,
+    /// Whether a byte ever came back, or a session lived: an agent is ready before it looks up the remote name.
+    worked: bool,
     freshness: Freshness,
     failures: u32,
     /// When another session is to be tried.
@@ -349,7 +352,12 @@ impl Supervisor {
         } else {
             self.failures.saturating_add(1)
         };
-        match verdict(ended, slot.freshness, self.history) {
+        self.worked |= settled || self.shared.counters.bytes_received() > 0;
+        let history = match &ended {
+            Ended::Carried(_) if !self.worked => History::New,
+            _ => self.history,
+        };
+        match verdict(ended, slot.freshness, history) {
             Verdict::Nothing => self.failures = 0,
             Verdict::Again { cause } => {
                 // The first try after a failed look-up, or after a session that had lived, is at once.

@@ -1,0 +1,8 @@
+//! `ssmx forward` on the sandbox's nodes: real sockets on both ends, and everything in between gone wrong.
+
+mod carried;
+mod detached;
+mod far;
+mod running;
+mod sessions;
+mod words;
