@@ -32,6 +32,8 @@ pub(super) enum Write {
     Trial(Bytes, Bytes),
     /// Tell when all before this was acknowledged.
     Drained(oneshot::Sender<()>),
+    /// Tell the same, whatever is written after it.
+    Mark(oneshot::Sender<()>),
 }
 
 /// What does not wait behind input.
@@ -95,6 +97,7 @@ pub(super) struct Driver {
     pending_bytes: usize,
     keying: Option<Keying>,
     draining: Vec<oneshot::Sender<()>>,
+    marks: VecDeque<oneshot::Sender<()>>,
     /// Whether the agent was heard at all.
     heard: bool,
     closed_at_once: u32,
@@ -129,6 +132,7 @@ impl Driver {
             pending_bytes: 0,
             keying: None,
             draining: Vec::new(),
+            marks: VecDeque::new(),
             heard: false,
             closed_at_once: 0,
             opened: now,
@@ -197,6 +201,10 @@ impl Driver {
             if self.session.is_closed() {
                 drop(timeout(Duration::from_secs(1), self.farewell(socket)).await);
                 return Cut::Over;
+            }
+            let passed = self.session.passed_marks().min(self.marks.len());
+            for waiting in self.marks.drain(..passed) {
+                let _ = waiting.send(());
             }
             if self.session.is_drained() {
                 for waiting in self.draining.drain(..) {
@@ -319,6 +327,10 @@ impl Driver {
             Write::Flag(flag) => self.session.flag(flag),
             Write::Trial(large, small) => self.session.try_size(large, small),
             Write::Drained(waiting) => self.draining.push(waiting),
+            Write::Mark(waiting) => {
+                self.session.mark();
+                self.marks.push_back(waiting);
+            }
         }
     }
 

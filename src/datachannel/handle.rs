@@ -223,6 +223,14 @@ impl Writable<'_> {
         self.0.send(Write::Trial(large, small));
     }
 
+    /// Marks the end of what was written. The answer comes when all of it is acknowledged, whatever follows; it
+    /// fails when the channel ends before.
+    pub fn mark(self) -> oneshot::Receiver<()> {
+        let (tell, told) = oneshot::channel();
+        self.0.send(Write::Mark(tell));
+        told
+    }
+
     /// Queues a flag, which keeps its place behind what was written.
     pub fn flag(self, flag: Flag) {
         self.0.send(Write::Flag(flag));

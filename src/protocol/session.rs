@@ -270,6 +270,17 @@ impl Session {
         self.outgoing.is_empty()
     }
 
+    /// Marks the end of what was written; see [`Session::passed_marks`].
+    pub fn mark(&mut self) {
+        self.outgoing.mark();
+    }
+
+    /// How many marks more, in the order in which they were set, have nothing before them that is not
+    /// acknowledged: the agent has taken it, which it does only once the session's port or shell is there.
+    pub fn passed_marks(&mut self) -> usize {
+        self.outgoing.passed_marks()
+    }
+
     /// Whether channel_closed came.
     pub fn is_closed(&self) -> bool {
         matches!(self.phase, Phase::Closed)

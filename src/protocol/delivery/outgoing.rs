@@ -7,6 +7,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use uuid::Uuid;
 
+use super::marks::Marks;
 use super::rtt::RoundTrip;
 use super::unsent::Unsent;
 use super::window::{Bounds, Fill, Window};
@@ -102,6 +103,7 @@ struct Sent {
 pub struct Outgoing {
     limits: Limits,
     unsent: Unsent,
+    marks: Marks,
     /// A message whose size is being tried out; nothing else is sent meanwhile.
     trial: Option<Trial>,
     /// What was sent, from the sequence number `base` on; `None` for what was acknowledged out of turn.
@@ -142,6 +144,7 @@ impl Outgoing {
         Self {
             limits,
             unsent: Unsent::default(),
+            marks: Marks::default(),
             trial: None,
             sent: VecDeque::new(),
             base: 0,
@@ -170,6 +173,7 @@ impl Outgoing {
     /// Drops the bytes that are not sent yet and sends these instead, window or not: a Ctrl-C does not wait
     /// behind a paste that the remote does not read.
     pub fn overtake(&mut self, bytes: Bytes) {
+        self.marks.sent(self.unsent.data_bytes(), self.next());
         self.unsent.overtake(bytes, self.limits.payload);
     }
 
@@ -196,6 +200,17 @@ impl Outgoing {
     /// Whether everything was sent and acknowledged.
     pub fn is_empty(&self) -> bool {
         self.unsent.is_empty() && self.sent.is_empty() && self.trial.is_none()
+    }
+
+    /// Marks the end of what was written; see [`Outgoing::passed_marks`].
+    pub fn mark(&mut self) {
+        self.marks.set(self.unsent.data_bytes(), self.next());
+    }
+
+    /// How many marks more, in the order in which they were set, have nothing before them that is not
+    /// acknowledged.
+    pub fn passed_marks(&mut self) -> usize {
+        self.marks.passed(self.base)
     }
 
     /// Tries out whether messages may be as large as `large`. It goes out alone, when all else is acknowledged,
@@ -355,10 +370,16 @@ impl Outgoing {
             self.arm(sequence, deadline);
             return Some(due);
         }
-        let sequence = self.base.saturating_add_unsigned(self.sent.len() as u64);
+        let sequence = self.next();
         let (payload_type, payload) = match self.next_trial(sequence) {
             Some(trial) => (PayloadType::OUTPUT, trial),
-            None => self.next_unsent()?,
+            None => {
+                let before = self.unsent.data_bytes();
+                let next = self.next_unsent()?;
+                let sent = before - self.unsent.data_bytes();
+                self.marks.sent(sent, sequence.saturating_add(1));
+                next
+            }
         };
         let finished = finish.finish(payload_type, payload);
         self.unacknowledged_bytes += finished.payload.len();
@@ -377,6 +398,11 @@ impl Outgoing {
             finished,
             again: false,
         })
+    }
+
+    /// The sequence number of what is sent next for the first time.
+    fn next(&self) -> i64 {
+        self.base.saturating_add_unsigned(self.sent.len() as u64)
     }
 
     fn slot(&mut self, sequence: i64) -> Option<&mut Option<Sent>> {

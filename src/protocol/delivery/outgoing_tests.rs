@@ -248,3 +248,47 @@ fn a_flag_keeps_its_place_among_the_data() {
         [PayloadType::OUTPUT, PayloadType::FLAG, PayloadType::OUTPUT]
     );
 }
+
+#[test]
+fn a_mark_is_passed_when_all_before_it_is_acknowledged_and_not_before() {
+    let (mut outgoing, now) = open(start());
+    // Nothing was written: there is nothing to wait for.
+    outgoing.mark();
+    assert_eq!(outgoing.passed_marks(), 1);
+    outgoing.write(Bytes::from_static(b"abcd"));
+    outgoing.write(Bytes::from_static(b"ef"));
+    outgoing.mark();
+    outgoing.write(Bytes::from_static(b"gh"));
+    outgoing.mark();
+    outgoing.write(Bytes::from_static(b"ijkl"));
+    assert_eq!(outgoing.passed_marks(), 0);
+    // The window takes two messages: "abcd", and "efgh", which has both marks in or behind it.
+    assert_eq!(numbers(&mut outgoing, now), [0, 1]);
+    outgoing.acknowledge(now, 1);
+    assert_eq!(
+        outgoing.passed_marks(),
+        0,
+        "what is before them is not acknowledged"
+    );
+    outgoing.acknowledge(now, 0);
+    assert_eq!(outgoing.passed_marks(), 2);
+    outgoing.mark();
+    assert_eq!(numbers(&mut outgoing, now), [2]);
+    assert_eq!(outgoing.passed_marks(), 0);
+    outgoing.acknowledge(now, 2);
+    assert_eq!(outgoing.passed_marks(), 1);
+    assert_eq!(outgoing.passed_marks(), 0, "each once");
+}
+
+#[test]
+fn a_mark_does_not_wait_for_what_an_interrupt_dropped() {
+    let (mut outgoing, now) = open(start());
+    outgoing.write(Bytes::from_static(b"abcdefgh"));
+    outgoing.write(Bytes::from_static(b"paste"));
+    assert_eq!(numbers(&mut outgoing, now), [0, 1]);
+    outgoing.mark();
+    outgoing.overtake(Bytes::from_static(b"\x03"));
+    outgoing.acknowledge(now, 0);
+    outgoing.acknowledge(now, 1);
+    assert_eq!(outgoing.passed_marks(), 1);
+}
