@@ -290,6 +290,7 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpStream;
 
+    use super::super::connection::{Refusal, refuse};
     use super::*;
 
     async fn bind(spec: &str) -> Result<Listener, BindError> {
@@ -371,8 +372,7 @@ mod tests {
         outgoing.write_all(b"half of").await.unwrap();
         let mut heard = [0; 7];
         client.read_exact(&mut heard).await.unwrap();
-        outgoing.reset();
-        drop(incoming);
+        refuse(incoming, outgoing, Refusal::Refused);
         let error = client.read(&mut heard).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
     }

@@ -71,7 +71,11 @@ pub fn width(text: &str) -> usize {
 
 /// The text, and blanks up to `columns` of a terminal.
 pub fn pad(text: &str, columns: usize) -> String {
-    format!("{text}{:missing$}", "", missing = columns.saturating_sub(width(text)))
+    format!(
+        "{text}{:missing$}",
+        "",
+        missing = columns.saturating_sub(width(text))
+    )
 }
 
 /// Whether a character could act on a terminal or on the reading of the line it stands in.

@@ -24,6 +24,7 @@ mod picker;
 mod sessions;
 mod sign_in;
 mod snapshot;
+mod socks;
 mod ssh;
 mod targets;
 #[allow(dead_code, reason = "stories take of it what they need")]

@@ -6,14 +6,16 @@ use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use futures_util::future::LocalBoxFuture;
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::child::{self, End};
+use super::one::{Forward, Ready};
+use super::plan::Plan;
 use super::route::{self, Answered, Ask, Asking};
 use super::say;
-use super::watch::{Begun, Watch};
+use super::watch::Watch;
 use super::wish::Wish;
 use crate::aws::error::ErrorKind;
 use crate::commands::consent::ConsentArgs;
@@ -21,18 +23,12 @@ use crate::commands::context::Context;
 use crate::commands::doctor;
 use crate::commands::error::{CommandError, Exit, Kind};
 use crate::commands::targets::PickArgs;
-use crate::ids::{Local, Scope, SessionId};
-use crate::transport::forward::{
-    self, BindError, Counters, ForwardError, ForwardPlan, Interrupts, Listener, Notice, Notices, Route,
-    Start, Stop,
-};
-use crate::ui::Format;
-use crate::ui::text::escape;
+use crate::transport::forward::{ForwardError, Interrupts, Listener, Notice, Notices, Route, Stop};
 
 /// What a process of forwards is to do.
 pub struct Job<'a> {
     /// The forwards.
-    pub wishes: Vec<(Wish, ForwardPlan)>,
+    pub wishes: Vec<(Wish, Plan)>,
     /// The command that runs with them up; its end is theirs.
     pub command: &'a [OsString],
     /// What was agreed beforehand.
@@ -54,40 +50,6 @@ pub enum Browser {
     Leave,
 }
 
-/// One forward at work.
-struct Forward {
-    wish: Wish,
-    end: End,
-    listener: String,
-    ready: Ready,
-    counters: Arc<Counters>,
-    /// The way that the next session may take unasked.
-    route: Option<Route>,
-    node: Option<String>,
-    scope: Option<Scope>,
-    trouble: Option<CommandError>,
-    /// How it ended by itself.
-    failed: bool,
-}
-
-impl Forward {
-    fn begun(&self) -> Begun {
-        Begun {
-            name: self.wish.name.clone(),
-            local: self.listener.clone(),
-            remote: self.wish.spec.remote.to_string(),
-            counters: Arc::clone(&self.counters),
-        }
-    }
-}
-
-/// Whether its first line was said.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ready {
-    Yes,
-    NotYet,
-}
-
 /// Passes notices of one forward on to the command.
 struct Pass {
     forward: usize,
@@ -98,34 +60,6 @@ impl Notices for Pass {
     fn notice(&self, notice: Notice) {
         // At the very end nobody listens any more.
         let _ = self.to.send((self.forward, notice));
-    }
-}
-
-/// Takes all local ends, so that nothing is started where one of them cannot be had.
-///
-/// # Errors
-/// The first that cannot be had.
-pub async fn bind(wishes: &[(Wish, ForwardPlan)]) -> Result<Vec<Listener>, CommandError> {
-    let mut listeners = Vec::new();
-    for (wish, _) in wishes {
-        let listener = Listener::bind(&wish.spec.local)
-            .await
-            .map_err(|error| not_bound(wish, &error))?;
-        listeners.push(listener);
-    }
-    Ok(listeners)
-}
-
-fn not_bound(wish: &Wish, error: &BindError) -> CommandError {
-    let kind = match error {
-        BindError::NotOurs { .. } | BindError::NotASocket(_) => Kind::Usage,
-        BindError::Busy { .. } | BindError::Denied { .. } | BindError::Failed { .. } => Kind::Failed,
-    };
-    let failure =
-        CommandError::new(kind, format!("cannot listen for forward `{}`", wish.name)).because(error);
-    match error.hint() {
-        Some(hint) => failure.hint(hint),
-        None => failure,
     }
 }
 
@@ -145,31 +79,12 @@ pub async fn run(ctx: &Context, mut job: Job<'_>, listeners: Vec<Listener>) -> R
         .zip(listeners)
         .enumerate()
     {
-        let counters = Arc::new(Counters::default());
-        let port = match listener.local() {
-            Local::Port { port, .. } => Some(*port),
-            Local::Socket(_) => None,
-        };
-        let mut forward = Forward {
-            end: End {
-                name: wish.name.clone(),
-                host: listener.host(),
-                port,
-            },
-            listener: listener.to_string(),
-            ready: Ready::NotYet,
-            counters: Arc::clone(&counters),
-            route: None,
-            node: None,
-            scope: None,
-            trouble: None,
-            failed: false,
-            wish,
-        };
-        if plan.start == Start::WithFirstConnection {
+        let mut forward = Forward::new(wish, &listener);
+        if plan.begins_ready() {
             forward.ready = Ready::Yes;
-            announce(ctx, &forward, None, job.command.is_empty())?;
+            forward.announce(ctx, None, job.command.is_empty())?;
         }
+        let counters = Arc::clone(&forward.counters);
         forwards.push(forward);
         let routes = Arc::new(Asking::new(index, asks.clone()));
         let pass = Arc::new(Pass {
@@ -178,7 +93,7 @@ pub async fn run(ctx: &Context, mut job: Job<'_>, listeners: Vec<Listener>) -> R
         });
         let stopped = stopped.clone();
         tasks.spawn(async move {
-            let ended = forward::run(listener, plan, routes, pass, counters, stopped).await;
+            let ended = plan.run(listener, routes, pass, counters, stopped).await;
             (index, ended)
         });
     }
@@ -284,7 +199,7 @@ impl<'a> Running<'a> {
                     self.answered(answered, route);
                 }
                 Some(ask) = asked.recv() => waiting.push_back(ask),
-                status = wait(&mut self.child) => {
+                status = child::wait(&mut self.child) => {
                     self.child = None;
                     let exit = match status {
                         Ok(status) => Ending::Command(child::exit(status)),
@@ -343,11 +258,14 @@ impl<'a> Running<'a> {
         let Some(forward) = self.forwards.get_mut(index) else {
             return Ok(());
         };
-        if let Notice::Up { session, via, .. } = notice
-            && forward.ready == Ready::NotYet
-        {
+        let up = match notice {
+            Notice::Up { session, via, .. } => Some((Some(session), via.as_str())),
+            Notice::Open { via } => Some((None, via.as_str())),
+            _ => None,
+        };
+        if up.is_some() && forward.ready == Ready::NotYet {
             forward.ready = Ready::Yes;
-            announce(self.ctx, forward, Some((session, via)), self.command.is_empty())?;
+            forward.announce(self.ctx, up, self.command.is_empty())?;
         }
         let name = match stamp {
             Some(stamp) => format!("{stamp:.0} {}", forward.wish.name),
@@ -370,30 +288,16 @@ impl<'a> Running<'a> {
         if self.browser == Browser::Open
             && let Some(first) = self.forwards.first()
         {
-            open_browser(self.ctx, first);
+            first.open_browser(self.ctx);
         }
         if self.command.is_empty() {
             return;
         }
-        match self.spawn() {
+        let ends: Vec<End> = self.forwards.iter().map(|forward| forward.end.clone()).collect();
+        match child::spawn(self.command, &ends) {
             Ok(child) => self.child = Some(child),
             Err(error) => self.end(Ending::Failed(error)),
         }
-    }
-
-    fn spawn(&self) -> Result<Child, CommandError> {
-        let ends: Vec<End> = self.forwards.iter().map(|forward| forward.end.clone()).collect();
-        let words = child::fill(self.command, &ends)?;
-        let (program, arguments) = words
-            .split_first()
-            .ok_or_else(|| CommandError::usage("the command after `--` is empty"))?;
-        Command::new(program)
-            .args(arguments)
-            .envs(child::environment(&ends))
-            .spawn()
-            .map_err(|error| {
-                CommandError::failed(format!("cannot start `{}`", program.to_string_lossy())).because(error)
-            })
     }
 
     fn ended(&mut self, index: usize, result: Result<(), ForwardError>) {
@@ -433,9 +337,9 @@ impl<'a> Running<'a> {
             self.stop.send_replace(Stop::Now);
             return;
         }
-        if let Some(child) = &mut self.child {
+        if let Some(child) = &self.child {
             // What ends us ends the command, which has its own idea of how to end.
-            forward_signal(child, signal);
+            child::signal(child, signal);
         }
         let ui = self.ctx.ui();
         let open: usize = self
@@ -496,69 +400,6 @@ impl Running<'_> {
     }
 }
 
-/// The line, or the document, that says that a forward is there.
-fn announce(
-    ctx: &Context,
-    forward: &Forward,
-    up: Option<(&SessionId, &str)>,
-    alone: bool,
-) -> Result<(), CommandError> {
-    let via = up.map(|(_, via)| via);
-    if ctx.output()?.format == Format::Json && alone {
-        let carried = say::Carried {
-            id: forward.node.clone(),
-            session: up.map(|(session, _)| session.as_str()),
-            scope: forward.scope.as_ref(),
-        };
-        let document = say::ready_json(&forward.wish, &forward.end, &carried);
-        ctx.ui().data(&format!("{document}\n"))?;
-        return Ok(());
-    }
-    let line = say::ready_line(&forward.wish, &forward.listener, via);
-    if alone {
-        ctx.ui().data(&format!("{line}\n"))?;
-    } else {
-        // stdout is the command's.
-        ctx.ui().say(&line);
-    }
-    Ok(())
-}
-
-fn open_browser(ctx: &Context, forward: &Forward) {
-    let scheme = match forward.wish.spec.remote.port {
-        443 | 8443 => "https",
-        _ => "http",
-    };
-    let Some(port) = forward.end.port else {
-        ctx.ui().warn("a browser cannot open a Unix socket");
-        return;
-    };
-    let host = match forward.end.host.as_str() {
-        "127.0.0.1" => "localhost",
-        host => host,
-    };
-    let url = match host.contains(':') {
-        true => format!("{scheme}://[{host}]:{port}/"),
-        false => format!("{scheme}://{host}:{port}/"),
-    };
-    if let Err(error) = crate::commands::browser::open(&url) {
-        ctx.ui().warn(&format!(
-            "no browser could be opened ({}); the page is {url}",
-            escape(&error.to_string())
-        ));
-    }
-}
-
-fn forward_signal(child: &mut Child, signal: i32) {
-    let pid = child
-        .id()
-        .and_then(|id| rustix::process::Pid::from_raw(id.cast_signed()));
-    if let (Some(pid), Some(signal)) = (pid, rustix::process::Signal::from_named_raw(signal)) {
-        // It may have left this moment.
-        let _ = rustix::process::kill_process(pid, signal);
-    }
-}
-
 /// Whom key strokes are meant for.
 #[derive(Clone, Copy)]
 enum Foreground {
@@ -570,13 +411,6 @@ async fn next_signal(interrupts: &mut Interrupts, foreground: Foreground) -> i32
     match foreground {
         Foreground::Child => interrupts.next_beside_child().await,
         Foreground::Ours => interrupts.next().await,
-    }
-}
-
-async fn wait(child: &mut Option<Child>) -> std::io::Result<std::process::ExitStatus> {
-    match child {
-        Some(child) => child.wait().await,
-        None => std::future::pending().await,
     }
 }
 

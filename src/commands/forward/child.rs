@@ -5,6 +5,8 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
 
+use tokio::process::{Child, Command};
+
 use crate::commands::error::{CommandError, Exit};
 
 /// A local end that the command may ask for.
@@ -23,7 +25,7 @@ pub struct End {
 ///
 /// # Errors
 /// When a name in braces is no forward of this run.
-pub fn fill(words: &[OsString], ends: &[End]) -> Result<Vec<OsString>, CommandError> {
+fn fill(words: &[OsString], ends: &[End]) -> Result<Vec<OsString>, CommandError> {
     words.iter().map(|word| fill_one(word, ends)).collect()
 }
 
@@ -90,7 +92,7 @@ fn value(inner: &str, ends: &[End]) -> Result<Option<String>, CommandError> {
 }
 
 /// What the command finds in its environment.
-pub fn environment(ends: &[End]) -> Vec<(String, String)> {
+fn environment(ends: &[End]) -> Vec<(String, String)> {
     let mut variables = Vec::new();
     let mut add = |prefix: &str, end: &End| {
         variables.push((format!("{prefix}HOST"), end.host.clone()));
@@ -115,6 +117,43 @@ pub fn environment(ends: &[End]) -> Vec<(String, String)> {
         add(&format!("SSMX_FORWARD_{name}_"), end);
     }
     variables
+}
+
+/// Starts the command with its words and environment filled in.
+///
+/// # Errors
+/// When it names a forward that is none, or cannot be started.
+pub fn spawn(command: &[OsString], ends: &[End]) -> Result<Child, CommandError> {
+    let words = fill(command, ends)?;
+    let (program, arguments) = words
+        .split_first()
+        .ok_or_else(|| CommandError::usage("the command after `--` is empty"))?;
+    Command::new(program)
+        .args(arguments)
+        .envs(environment(ends))
+        .spawn()
+        .map_err(|error| {
+            CommandError::failed(format!("cannot start `{}`", program.to_string_lossy())).because(error)
+        })
+}
+
+/// Passes a signal on.
+pub fn signal(child: &Child, signal: i32) {
+    let pid = child
+        .id()
+        .and_then(|id| rustix::process::Pid::from_raw(id.cast_signed()));
+    if let (Some(pid), Some(signal)) = (pid, rustix::process::Signal::from_named_raw(signal)) {
+        // It may have left this moment.
+        let _ = rustix::process::kill_process(pid, signal);
+    }
+}
+
+/// Waits for the command; for ever where there is none. Cancel-safe.
+pub async fn wait(child: &mut Option<Child>) -> std::io::Result<ExitStatus> {
+    match child {
+        Some(child) => child.wait().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// The command's exit status as ours.

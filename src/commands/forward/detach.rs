@@ -146,7 +146,9 @@ fn child_words(words: impl Iterator<Item = OsString>, name: &str) -> Vec<OsStrin
 }
 
 fn is_forward(word: &OsStr) -> bool {
-    ["forward", "port-forward", "pf"].iter().any(|name| word == *name)
+    ["forward", "port-forward", "pf", "socks"]
+        .iter()
+        .any(|name| word == *name)
 }
 
 fn last_words(registry: &Registry, name: &str, begin: u64) -> String {
@@ -303,7 +305,17 @@ impl Watch for Detached {
                 status.state = "needs you".to_owned();
                 status.why = why.clone();
             }
-            Notice::Down { .. }
+            Notice::Open { via } => {
+                status.state = "up".to_owned();
+                status.via = via.clone();
+                status.since = Some(jiff::Timestamp::now());
+            }
+            // One of many says nothing of the whole.
+            Notice::Destination(..)
+            | Notice::GivenUp(_)
+            | Notice::Crowded
+            | Notice::Misunderstood(_)
+            | Notice::Down { .. }
             | Notice::Starting
             | Notice::Waiting
             | Notice::Unreachable

@@ -5,30 +5,33 @@ mod child;
 mod detach;
 mod list;
 mod manage;
+mod one;
+mod plan;
 mod route;
 mod say;
+pub mod socks;
 mod watch;
 mod wish;
 
 use std::ffi::OsString;
 use std::time::Duration;
 
-use super::consent::{self, ConsentArgs};
+use super::consent::ConsentArgs;
 use super::context::Context;
 use super::error::{CommandError, Exit};
 use super::preset;
 use super::targets::PickArgs;
 use crate::config::edit::{Existing, Value};
 use crate::config::keys::KeyPath;
-use crate::config::values::{self, Period};
-use crate::ids::{Bind, Local};
-use crate::transport::forward::{ForwardPlan, HOST_DOCUMENT, PORT_DOCUMENT, Start};
+use crate::config::values::Period;
+use crate::ids::ForwardSpec;
 use crate::transport::plan::Choice;
 use carry::{Browser, Job};
 use detach::Detached;
 use manage::Manage;
+use plan::Plan;
 use watch::Watch;
-use wish::{Settings, Wish};
+use wish::{Leads, Settings, Wish};
 
 /// Forward local ports through nodes
 ///
@@ -137,7 +140,7 @@ pub async fn run(ctx: &Context, mut args: Args) -> Result<Exit, CommandError> {
         Some(name) => Some(Detached::begin(ctx, name, &words)?),
         None => None,
     };
-    let listeners = carry::bind(&wishes).await?;
+    let listeners = one::bind(&wishes).await?;
     let job = Job {
         wishes,
         command: &args.command,
@@ -150,12 +153,22 @@ pub async fn run(ctx: &Context, mut args: Args) -> Result<Exit, CommandError> {
 }
 
 /// Writes the one forward down that was asked for, with what was said of it.
-fn save(ctx: &Context, name: &str, wishes: &[(Wish, ForwardPlan)]) -> Result<(), CommandError> {
+fn save(ctx: &Context, name: &str, wishes: &[(Wish, Plan)]) -> Result<(), CommandError> {
     let [(wish, _)] = wishes else {
         return Err(CommandError::usage(format!(
             "`--save {name}` wants one forward, and these are {}",
             wishes.len()
         )));
+    };
+    let Leads::To(remote) = &wish.leads else {
+        return Err(CommandError::usage(format!(
+            "`{}` is no forward to one port",
+            wish.name
+        )));
+    };
+    let spec = ForwardSpec {
+        local: wish.local.clone(),
+        remote: remote.clone(),
     };
     let targets: Vec<&str> = wish.targets.iter().map(String::as_str).collect();
     let settings = &wish.settings;
@@ -177,12 +190,12 @@ fn save(ctx: &Context, name: &str, wishes: &[(Wish, ForwardPlan)]) -> Result<(),
         .into_iter()
         .filter_map(|(key, value)| Some((KeyPath::from([key]), value?)))
         .collect();
-    preset::save(ctx, name, &targets, &wish.spec, more, Existing::Keep)?;
+    preset::save(ctx, name, &targets, &spec, more, Existing::Keep)?;
     Ok(())
 }
 
 /// The forwards that the words ask for, each with its plan, as far as policy allows.
-fn wishes(ctx: &Context, args: &Args, words: &[String]) -> Result<Vec<(Wish, ForwardPlan)>, CommandError> {
+fn wishes(ctx: &Context, args: &Args, words: &[String]) -> Result<Vec<(Wish, Plan)>, CommandError> {
     let config = ctx.config()?;
     let home = directories::BaseDirs::new().map(|base| base.home_dir().to_path_buf());
     let flags = Settings {
@@ -203,55 +216,8 @@ fn wishes(ctx: &Context, args: &Args, words: &[String]) -> Result<Vec<(Wish, For
     let mut wishes = Vec::new();
     for mut wish in read {
         wish.settings = flags.clone().or(wish.settings).or(defaults.clone());
-        let plan = plan(ctx, args, &wish)?;
+        let plan = plan::port(ctx, &wish, args.transport)?;
         wishes.push((wish, plan));
     }
     Ok(wishes)
-}
-
-fn plan(ctx: &Context, args: &Args, wish: &Wish) -> Result<ForwardPlan, CommandError> {
-    let config = ctx.config()?;
-    let settings = &wish.settings;
-    if let Local::Port { bind, .. } = &wish.spec.local {
-        let word = match bind {
-            Bind::Loopback => values::Bind::Loopback,
-            Bind::Address(address) => values::Bind::Address(*address),
-        };
-        config.policy.permit_bind(&word)?;
-        if bind.is_beyond_loopback() {
-            ctx.ui().warn(&format!(
-                "forward `{}` listens on {bind}: other machines can reach it, without any sign-in",
-                crate::ui::text::escape(&wish.name)
-            ));
-        }
-    }
-    let sessions = settings.sessions.unwrap_or(1);
-    if let Ok(sessions) = values::Sessions::try_from(sessions) {
-        config.policy.permit_sessions(sessions)?;
-    }
-    let own = match wish.spec.remote.foreign_host() {
-        Some(_) => HOST_DOCUMENT,
-        None => PORT_DOCUMENT,
-    };
-    consent::document(ctx, Some(settings.document.as_deref().unwrap_or(own)))?;
-    if consent::transport(ctx, args.transport, None)? == Choice::Plugin {
-        return Err(CommandError::usage(
-            "the plugin transport cannot carry a forward: ssmx could not keep it up",
-        )
-        .hint("use `--transport native`, which needs nothing installed"));
-    }
-    let bytes = |size: values::Size| usize::try_from(size.0).unwrap_or(usize::MAX);
-    Ok(ForwardPlan {
-        remote: wish.spec.remote.clone(),
-        document: settings.document.clone(),
-        start: match settings.lazy {
-            Some(true) => Start::WithFirstConnection,
-            _ => Start::Now,
-        },
-        idle_timeout: settings.idle_timeout,
-        max_age: settings.max_age,
-        sessions: usize::from(sessions),
-        payload_limit: config.defaults.payload_limit.map(bytes),
-        rate_limit: config.defaults.rate_limit.map(bytes),
-    })
 }

@@ -5,7 +5,7 @@
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::wish::Wish;
+use super::wish::{Leads, Wish};
 use crate::aws::session::ConnectionStatus;
 use crate::commands::carry::stream_endpoints;
 use crate::commands::consent::{self, ConsentArgs};
@@ -145,7 +145,11 @@ async fn find(
             .reason
             .map_or(demands.reason, |own| own.max(demands.reason));
     }
-    let reason = consent::obtain(ctx, consent, "forward a port through", &resolved)?;
+    let doing = match wish.leads {
+        Leads::To(_) => "forward a port through",
+        Leads::Anywhere => "open a SOCKS5 proxy through",
+    };
+    let reason = consent::obtain(ctx, consent, doing, &resolved)?;
     let stream_endpoints = stream_endpoints(ctx, resolved.aws.profile())?;
     let label = match &resolved.node.name {
         Some(name) => format!("{name} ({})", resolved.node.id),
@@ -158,7 +162,8 @@ async fn find(
         reason,
         stream_endpoints,
     };
-    let remember = resolved.demands.confirm == Confirm::Never;
+    // Who agrees to a proxy agrees to the sessions that it is made of.
+    let remember = resolved.demands.confirm == Confirm::Never || wish.leads == Leads::Anywhere;
     Ok((route, resolved.scope, remember))
 }
 

@@ -5,9 +5,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::child::End;
-use super::wish::Wish;
+use super::wish::{Leads, Wish};
 use crate::commands::error::CommandError;
-use crate::ids::Scope;
+use crate::ids::{Remote, Scope};
 use crate::transport::forward::{Dormancy, ForwardError, Notice};
 use crate::ui::Ui;
 use crate::ui::text::{escape, escape_lines};
@@ -44,9 +44,9 @@ pub fn failure(wish: &Wish, error: ForwardError, trouble: Option<CommandError>) 
 /// The line that says where a forward listens, where it leads and through which node: `prod-db  127.0.0.1:15432 →
 /// db.internal:5432 via prod-bastion (i-…)`.
 pub fn ready_line(wish: &Wish, listener: &str, via: Option<&str>) -> String {
-    let remote = match &wish.spec.remote.host {
-        Some(_) => wish.spec.remote.to_string(),
-        None => format!("port {}", wish.spec.remote.port),
+    let remote = match &wish.leads {
+        Leads::To(Remote { host: None, port }) => format!("port {port}"),
+        leads => leads.to_string(),
     };
     let through = match via {
         Some(via) => escape(via).into_owned(),
@@ -79,14 +79,18 @@ pub fn ready_json(wish: &Wish, end: &End, carried: &Carried<'_>) -> Value {
         None => json!({ "socket": end.host }),
         Some(port) => json!({ "host": end.host, "port": port }),
     };
+    let remote = match &wish.leads {
+        Leads::To(remote) => json!({
+            "host": remote.host.as_ref().map(|host| host.as_str()),
+            "port": remote.port,
+        }),
+        Leads::Anywhere => json!({ "protocol": "socks5" }),
+    };
     json!({
         "name": wish.name,
         "preset": wish.preset,
         "local": local,
-        "remote": {
-            "host": wish.spec.remote.host.as_ref().map(|host| host.as_str()),
-            "port": wish.spec.remote.port,
-        },
+        "remote": remote,
         "targets": wish.targets,
         "id": carried.id,
         "account": carried.scope.map(|scope| scope.account.as_str()),
@@ -145,6 +149,16 @@ pub fn say(ui: &Ui, name: &str, notice: &Notice) {
             "{name}: a connection waited too long for a session and was closed"
         )),
         Notice::CustomerMessage(words) => ui.say(&escape_lines(words.trim_end())),
+        Notice::Open { .. } => {}
+        Notice::Destination(remote, notice) => say(ui, &format!("{name}: {remote}"), notice),
+        Notice::GivenUp(why) => ui.warn(&format!("{name}: given up: {}", escape(why))),
+        Notice::Crowded => {
+            ui.warn(&format!(
+                "{name}: refused, since all other destinations are in use"
+            ));
+            ui.hint("`--sessions` sets how many there may be at a time");
+        }
+        Notice::Misunderstood(why) => ui.warn(&format!("{name}: {}", escape(why))),
         Notice::NotEnded(session, why) => {
             ui.warn(&format!("session {session} could not be ended: {}", escape(why)));
             ui.hint(&format!("end it with `ssmx sessions end {session}`"));

@@ -1,5 +1,6 @@
 //! Which forwards the words mean: presets, groups, and targets with specs.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -21,10 +22,30 @@ pub struct Wish {
     pub targets: Vec<String>,
     /// The region that the preset wants where its target names none.
     pub region: Option<Region>,
-    /// From where to where.
-    pub spec: ForwardSpec,
+    /// Where connections are taken.
+    pub local: Local,
+    /// Where they go.
+    pub leads: Leads,
     /// The rest.
     pub settings: Settings,
+}
+
+/// Where a forward leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Leads {
+    /// To one port.
+    To(Remote),
+    /// Wherever the program asks for by SOCKS5.
+    Anywhere,
+}
+
+impl fmt::Display for Leads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::To(remote) => write!(f, "{remote}"),
+            Self::Anywhere => f.write_str("SOCKS5"),
+        }
+    }
 }
 
 /// What presets and options say beside from where to where. `None`: the next one that has a word in it decides.
@@ -107,7 +128,21 @@ fn ad_hoc(target: &str, spec: ForwardSpec) -> Wish {
         preset: None,
         targets: vec![target.to_owned()],
         region: None,
-        spec,
+        local: spec.local,
+        leads: Leads::To(spec.remote),
+        settings: Settings::default(),
+    }
+}
+
+/// A SOCKS5 proxy through a target.
+pub fn socks(target: &str, local: Local) -> Wish {
+    Wish {
+        name: target.strip_prefix("target/").unwrap_or(target).to_owned(),
+        preset: None,
+        targets: vec![target.to_owned()],
+        region: None,
+        local,
+        leads: Leads::Anywhere,
         settings: Settings::default(),
     }
 }
@@ -159,10 +194,8 @@ fn preset(name: &str, config: &Config, home: Option<&PathBuf>) -> Result<Wish, C
             .map(|target| with_profile(target, preset.profile.as_deref(), config))
             .collect(),
         region: preset.region.clone(),
-        spec: ForwardSpec {
-            local: local(preset, port, config, home),
-            remote: Remote { host, port },
-        },
+        local: local(preset, port, config, home),
+        leads: Leads::To(Remote { host, port }),
         settings: Settings {
             lazy: preset.lazy,
             idle_timeout: preset.idle_timeout.map(|period| period.0),

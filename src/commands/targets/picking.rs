@@ -68,10 +68,7 @@ fn entries(nodes: &[Node]) -> Vec<Entry> {
     }
     let entry = |node: &Node| {
         let cells = cells(node);
-        let padded = cells
-            .iter()
-            .zip(widths)
-            .map(|(cell, columns)| pad(cell, columns));
+        let padded = cells.iter().zip(widths).map(|(cell, columns)| pad(cell, columns));
         let row = padded.collect::<Vec<_>>().join("  ");
         let tags = node.tags.iter().filter(|(key, _)| *key != "Name");
         let tags = tags.map(|(key, value)| format!("{key}={value}"));

@@ -1,17 +1,22 @@
 //! A port forward: a local end that stays up, and the sessions behind it, opened, kept and replaced as product
-//! rules want it.
+//! rules want it; and SOCKS5, a forward to each place that a program asks for (`socks`).
 //!
 //! [`run`] owns the listener; sessions come and go behind it (`session`), what follows the end of one is decided
 //! without I/O (`policy`), and which session a connection rides on by the supervisor (`supervisor`).
 
+mod door;
 mod interrupt;
 mod policy;
+pub(super) mod refusal;
 mod session;
+mod socks;
 mod supervisor;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
+
+use tokio::sync::watch;
 
 use super::TransportError;
 use crate::aws::Aws;
@@ -20,8 +25,9 @@ use crate::ids::{NodeId, Remote, SessionId};
 
 pub use crate::datachannel::BoxFuture;
 pub use crate::ports::{BindError, Listener};
+use door::Door;
 pub use interrupt::Interrupts;
-pub use supervisor::run;
+pub use socks::{SocksPlan, run as run_socks};
 
 /// AWS's document for a port of the node itself.
 pub const PORT_DOCUMENT: &str = "AWS-StartPortForwardingSession";
@@ -159,6 +165,19 @@ pub enum Notice {
     CustomerMessage(String),
     /// A session could not be ended.
     NotEnded(SessionId, String),
+    /// A SOCKS5 proxy takes connections; each destination has a session of its own, when it is asked for.
+    Open {
+        /// Through which node; untrusted.
+        via: String,
+    },
+    /// What happens to one destination of a SOCKS5 proxy.
+    Destination(Remote, Box<Notice>),
+    /// A destination of a SOCKS5 proxy was given up; who asks for it again tries it again.
+    GivenUp(String),
+    /// A connection to a destination was refused: as many others as there may be are in use.
+    Crowded,
+    /// A program asked for no destination that there is.
+    Misunderstood(String),
 }
 
 /// Why no session is open.
@@ -178,6 +197,22 @@ pub enum Dormancy {
 pub trait Notices: Send + Sync {
     /// Takes one. It may not wait.
     fn notice(&self, notice: Notice);
+}
+
+/// Runs a forward until it is told to stop, or ends by itself.
+///
+/// # Errors
+/// Why it ended by itself: no way to the target at the start, a denial, a session that somebody else ended.
+pub async fn run(
+    listener: Listener,
+    plan: ForwardPlan,
+    routes: Arc<dyn Routes>,
+    notices: Arc<dyn Notices>,
+    counters: Arc<Counters>,
+    stop: watch::Receiver<Stop>,
+) -> Result<(), ForwardError> {
+    let door = Door::Listener(listener);
+    supervisor::run(door, plan, routes, notices, counters, stop).await
 }
 
 /// What is asked of all forwards of a process.
@@ -227,24 +262,43 @@ pub struct Counters {
     received: AtomicU64,
     accepted: AtomicU64,
     open: AtomicUsize,
+    /// Of the whole that this is a part of.
+    whole: Option<Arc<Self>>,
 }
 
 impl Counters {
+    /// Figures of a part, which count for the whole too.
+    fn part_of(whole: &Arc<Self>) -> Self {
+        Self {
+            whole: Some(Arc::clone(whole)),
+            ..Self::default()
+        }
+    }
+
+    fn each<T>(&self, count: impl Fn(&Self) -> T) {
+        count(self);
+        if let Some(whole) = &self.whole {
+            count(whole);
+        }
+    }
+
     pub(super) fn sent(&self, bytes: usize) {
-        self.sent.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.each(|figures| figures.sent.fetch_add(bytes as u64, Ordering::Relaxed));
     }
 
     pub(super) fn received(&self, bytes: usize) {
-        self.received.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.each(|figures| figures.received.fetch_add(bytes as u64, Ordering::Relaxed));
     }
 
     fn accepted(&self) {
-        self.accepted.fetch_add(1, Ordering::Relaxed);
-        self.open.fetch_add(1, Ordering::Relaxed);
+        self.each(|figures| {
+            figures.accepted.fetch_add(1, Ordering::Relaxed);
+            figures.open.fetch_add(1, Ordering::Relaxed);
+        });
     }
 
     fn ended(&self) {
-        self.open.fetch_sub(1, Ordering::Relaxed);
+        self.each(|figures| figures.open.fetch_sub(1, Ordering::Relaxed));
     }
 
     /// Bytes to the remote.

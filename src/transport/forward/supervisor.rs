@@ -10,14 +10,15 @@ use tokio::task::JoinSet;
 use tokio::time::sleep_until;
 use uuid::Uuid;
 
+use super::door::Door;
 use super::policy::{History, SETTLED, Verdict, pause, verdict};
 use super::session::{self, Ended, Shared, Told};
 use super::{
     CONNECTION_WAITS, Counters, Dormancy, ForwardError, ForwardPlan, Freshness, Notice, Notices, Routes,
-    Start, Stop,
+    Start, Stop, refusal,
 };
 use crate::ids::SessionId;
-use crate::ports::{Connection, Listener};
+use crate::ports::{Connection, Refusal};
 use crate::transport::native::forward::Report;
 
 /// How long connections may go on after the forward was told to end.
@@ -29,12 +30,9 @@ const CLOCK_CHECK: Duration = Duration::from_secs(2);
 /// The wall clock ran ahead so far: the machine slept.
 const SLEPT: Duration = Duration::from_secs(20);
 
-/// Runs a forward until it is told to stop, or ends by itself.
-///
-/// # Errors
-/// Why it ended by itself: no way to the target at the start, a denial, a session that somebody else ended.
-pub async fn run(
-    listener: Listener,
+/// Runs a forward until it is told to stop, no more connections come, or it ends by itself; see [`super::run`].
+pub(super) async fn run(
+    door: Door,
     plan: ForwardPlan,
     routes: Arc<dyn Routes>,
     notices: Arc<dyn Notices>,
@@ -65,7 +63,7 @@ pub async fn run(
         last_used: Instant::now(),
         numbers: 0,
     };
-    supervisor.run(listener, stop).await
+    supervisor.run(door, stop).await
 }
 
 /// A session, from the moment that it was wished.
@@ -115,22 +113,29 @@ struct Supervisor {
 }
 
 impl Supervisor {
-    async fn run(mut self, listener: Listener, mut stop: watch::Receiver<Stop>) -> Result<(), ForwardError> {
+    async fn run(mut self, mut door: Door, mut stop: watch::Receiver<Stop>) -> Result<(), ForwardError> {
         match self.shared.plan.start {
             Start::Now => self.open(),
             Start::WithFirstConnection => self.notice(Notice::Dormant(Dormancy::Lazy)),
         }
         let mut clocks = (Instant::now(), SystemTime::now());
+        let mut more_come = true;
         let result = loop {
             self.place();
+            if !more_come && self.is_unused() {
+                break Ok(());
+            }
             let now = Instant::now();
             let wake = self.wake(now);
             tokio::select! {
-                connection = listener.accept() => {
-                    self.shared.counters.accepted();
-                    self.last_used = now;
-                    self.queue.push_back((connection, Instant::now() + CONNECTION_WAITS));
-                }
+                connection = door.next(), if more_come => match connection {
+                    Some(connection) => {
+                        self.shared.counters.accepted();
+                        self.last_used = now;
+                        self.queue.push_back((connection, Instant::now() + CONNECTION_WAITS));
+                    }
+                    None => more_come = false,
+                },
                 Some((number, told)) = self.told.recv() => self.hear(number, told),
                 Some(ended) = self.tasks.join_next() => match ended {
                     Ok((number, ended, unserved)) => {
@@ -152,14 +157,17 @@ impl Supervisor {
             }
             self.see_to_it(Instant::now());
         };
-        drop(listener);
-        self.leave(stop).await;
+        let why = result.as_ref().err().map_or(Refusal::Failed, refusal::of_error);
+        for connection in door.close() {
+            connection.refuse(why);
+        }
+        self.leave(why, stop).await;
         result
     }
 
     /// Ends everything: connections have a moment unless that too is refused.
-    async fn leave(mut self, mut stop: watch::Receiver<Stop>) {
-        self.refuse_queue();
+    async fn leave(mut self, why: Refusal, mut stop: watch::Receiver<Stop>) {
+        self.refuse_queue(why);
         for slot in &mut self.slots {
             slot.connections = None;
         }
@@ -173,7 +181,7 @@ impl Supervisor {
                 ended = self.tasks.join_next() => {
                     let Some(ended) = ended else { return };
                     if let Ok((number, _, unserved)) = ended {
-                        unserved.into_iter().for_each(Connection::reset);
+                        unserved.into_iter().for_each(|connection| connection.refuse(why));
                         self.slots.retain(|slot| slot.number != number);
                     }
                 }
@@ -369,6 +377,12 @@ impl Supervisor {
                 self.notice(Notice::Retrying { cause, after });
             }
             Verdict::Sleep(why) => {
+                if let Dormancy::Agent(words) = &why
+                    && let Some(refusal) = refusal::of_words(words)
+                {
+                    // It would say the same of these.
+                    self.refuse_queue(refusal);
+                }
                 if !self.queue.is_empty() {
                     self.attempt_at = Some(now + pause(self.failures, luck()));
                 }
@@ -377,7 +391,7 @@ impl Supervisor {
                 }
             }
             Verdict::AskPerson(why) => {
-                self.refuse_queue();
+                self.refuse_queue(Refusal::Failed);
                 self.notice(Notice::NeedsPerson(why));
             }
             // The others of a pool carry on, and no more are tried for a while.
@@ -394,9 +408,9 @@ impl Supervisor {
         Ok(())
     }
 
-    fn refuse_queue(&mut self) {
+    fn refuse_queue(&mut self, why: Refusal) {
         for (connection, _) in self.queue.drain(..) {
-            connection.reset();
+            connection.refuse(why);
             self.shared.counters.ended();
         }
     }
@@ -412,7 +426,7 @@ impl Supervisor {
         }
         while self.queue.front().is_some_and(|(_, deadline)| *deadline <= now) {
             if let Some((connection, _)) = self.queue.pop_front() {
-                connection.reset();
+                connection.refuse(Refusal::TimedOut);
                 self.shared.counters.ended();
                 self.notice(Notice::GaveUpWaiting);
             }
@@ -457,8 +471,11 @@ impl Supervisor {
     /// When the forward will have been unused for too long.
     fn idle_at(&self) -> Option<Instant> {
         let timeout = self.shared.plan.idle_timeout?;
-        let unused = self.queue.is_empty() && self.slots.iter().all(|slot| slot.riding == 0);
-        (unused && self.live() > 0).then(|| self.last_used + timeout)
+        (self.is_unused() && self.live() > 0).then(|| self.last_used + timeout)
+    }
+
+    fn is_unused(&self) -> bool {
+        self.queue.is_empty() && self.slots.iter().all(|slot| slot.riding == 0)
     }
 
     /// When the time will bring something.
@@ -484,7 +501,7 @@ impl Supervisor {
 }
 
 /// Waits until the forward is to end.
-async fn end(stop: &mut watch::Receiver<Stop>) {
+pub(super) async fn end(stop: &mut watch::Receiver<Stop>) {
     if stop.wait_for(|stop| *stop > Stop::GoOn).await.is_err() {
         // Nobody is left who could say so.
         pending::<()>().await;

@@ -8,12 +8,14 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::time::sleep_until;
 
+use super::answer::{Asked, Trust};
 use super::link::{self, FromLink, ToLink};
 use super::pace::Pace;
 use super::{CarryEnd, Connections, Report, heard};
 use crate::datachannel::{Event, Events, Flag, Writer};
-use crate::ports::Connection;
+use crate::ports::{Connection, Refusal};
 use crate::transport::TransportError;
+use crate::transport::forward::refusal;
 
 /// Received bytes that the program has not taken yet; beyond it the session waits.
 const BUDGET: usize = 4 << 20;
@@ -39,8 +41,6 @@ pub(super) async fn carry(
         events,
         writer,
         connections,
-        waiting: VecDeque::new(),
-        supplied: true,
         greeting: VecDeque::new(),
         report,
     };
@@ -67,8 +67,6 @@ struct Session<'a> {
     events: &'a mut Events,
     writer: &'a Writer,
     connections: &'a mut Connections,
-    waiting: VecDeque<Connection>,
-    supplied: bool,
     /// What a server said before the session's one connection came.
     greeting: VecDeque<Bytes>,
     report: &'a (dyn Fn(Report) + Send + Sync),
@@ -82,18 +80,12 @@ enum Next {
 impl Session<'_> {
     async fn next_connection(&mut self, turns: Turns) -> Result<Next, TransportError> {
         loop {
-            if let Some(connection) = self.waiting.pop_front() {
-                return Ok(Next::Connection(connection));
-            }
-            if !self.supplied {
-                return Ok(Next::End(CarryEnd::Retired));
-            }
             let held: usize = self.greeting.iter().map(Bytes::len).sum();
             tokio::select! {
-                connection = self.connections.next.recv() => match connection {
-                    Some(connection) => self.waiting.push_back(connection),
-                    None => self.supplied = false,
-                },
+                connection = self.connections.next.recv() => return Ok(match connection {
+                    Some(connection) => Next::Connection(connection),
+                    None => Next::End(CarryEnd::Retired),
+                }),
                 event = self.events.next(), if held < BUDGET => match event {
                     Some(Event::Output(bytes)) if turns == Turns::One => self.greeting.push_back(bytes),
                     // Of a connection that has gone.
@@ -109,7 +101,13 @@ impl Session<'_> {
     /// One connection, until the program is done with it. The agent does not tell when the server is.
     async fn carry_one(&mut self, connection: Connection) -> Result<Option<CarryEnd>, TransportError> {
         let (tell, mut told) = mpsc::unbounded_channel();
+        let waits_for_answer = connection.owes_an_answer();
         let link = link::start(connection, (), self.connections.silence, tell);
+        if waits_for_answer && let Some(place) = self.writer.writable().await {
+            // The agent dials by itself, and ends the session where it cannot.
+            let (acknowledged, trust) = (place.mark(), Trust::Unknown);
+            link.send(ToLink::Asked(Asked { acknowledged, trust }));
+        }
         let mut unsent: VecDeque<Bytes> = VecDeque::new();
         let mut pace = Pace::new(self.connections.rate_limit);
         let mut untaken = 0;
@@ -128,6 +126,10 @@ impl Session<'_> {
                         link.send(ToLink::Data(bytes));
                     },
                     other => if let Some(end) = heard(other, self.report)? {
+                        if let CarryEnd::Closed(words) = &end {
+                            let why = refusal::of_words(words).unwrap_or(Refusal::Failed);
+                            link.send(ToLink::Refused(why));
+                        }
                         return Ok(Some(end));
                     },
                 },
@@ -149,10 +151,6 @@ impl Session<'_> {
                         gone = true;
                         untaken = 0;
                     }
-                },
-                connection = self.connections.next.recv(), if self.supplied => match connection {
-                    Some(connection) => self.waiting.push_back(connection),
-                    None => self.supplied = false,
                 },
                 () = sleep_until(waits.unwrap_or_else(Instant::now).into()), if waits.is_some() => {}
             }

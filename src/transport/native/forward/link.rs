@@ -8,7 +8,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::sleep_until;
 
-use crate::ports::Connection;
+use super::answer;
+use crate::ports::{Connection, Refusal, refuse};
 
 /// Bytes of one connection that wait to be sent. Small, so that a stream is chosen late and fairly.
 pub(super) const UNSENT: usize = 64 * 1024;
@@ -47,7 +48,9 @@ pub(super) enum ToLink {
     /// The far end has finished.
     Finished,
     /// The far end was never reached.
-    Unreachable,
+    Refused(Refusal),
+    /// It was asked for, and how to tell that it was reached.
+    Asked(answer::Asked),
 }
 
 /// The session's hold on a link. Dropped, the program's connection is reset.
@@ -120,13 +123,26 @@ async fn carry(
     tell: impl Fn(FromLink),
 ) {
     let (mut incoming, mut outgoing, ends) = connection.split();
+    let mut first = None;
+    if outgoing.owes_an_answer() {
+        match answer::wait(&mut inbox).await {
+            Ok(heard) => first = heard,
+            Err(why) => return refuse(incoming, outgoing, why),
+        }
+        if outgoing.accept().await.is_err() {
+            return;
+        }
+    }
     let mut input = Input::Open;
     let mut buffer = BytesMut::new();
     // What one read may bring; none without room for it.
     let mut allowance = 0;
     let mut read = SMALL_READ;
-    let mut unwritten = Bytes::new();
-    let mut far_finished = false;
+    let (mut unwritten, mut far_finished) = match first {
+        Some(answer::First::Data(bytes)) => joined(bytes, &mut inbox),
+        Some(answer::First::Finished) => (Bytes::new(), true),
+        None => (Bytes::new(), false),
+    };
     loop {
         if far_finished && unwritten.is_empty() && !matches!(input, Input::Lingering { .. }) {
             if outgoing.shutdown().await.is_err() || !matches!(input, Input::Open) {
@@ -182,10 +198,10 @@ async fn carry(
                     }
                 }
                 Some(ToLink::Finished) => far_finished = true,
-                Some(ToLink::Unreachable) | None => {
-                    outgoing.reset();
-                    return;
-                }
+                Some(ToLink::Refused(why)) => return refuse(incoming, outgoing, why),
+                // What is asked for here needs no answer, or has it.
+                Some(ToLink::Asked(_)) => {}
+                None => return refuse(incoming, outgoing, Refusal::Failed),
             },
             count = outgoing.write_buf(&mut unwritten), if !unwritten.is_empty() => match count {
                 Ok(count) if count > 0 => tell(FromLink::Taken(count)),
@@ -239,7 +255,8 @@ fn joined(first: Bytes, inbox: &mut mpsc::UnboundedReceiver<ToLink>) -> (Bytes, 
                 });
                 all.put_slice(&more);
             }
-            Ok(ToLink::Finished | ToLink::Unreachable) => return (all.map_or(first, BytesMut::freeze), true),
+            Ok(ToLink::Finished | ToLink::Refused(_)) => return (all.map_or(first, BytesMut::freeze), true),
+            Ok(ToLink::Asked(_)) => {}
             Err(_) => break,
         }
     }

@@ -1,6 +1,7 @@
 //! A port session: local connections joined to the streams, or the bare bytes, of a data channel.
 
 pub(super) mod adopted;
+mod answer;
 mod basic;
 mod link;
 mod mux;

@@ -1,6 +1,6 @@
 //! Many connections at a time: one smux stream each.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -8,15 +8,17 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::time::sleep_until;
 
+use super::answer::{Asked, Trust};
 use super::link::{self, FromLink, Link, ToLink};
 use super::pace::Pace;
 use super::size::Size;
 use super::{CarryEnd, Connections, Report, heard};
 use crate::datachannel::{Event, Events, Flag, Tried, Writer};
 use crate::ids::Version;
+use crate::ports::Refusal;
 use crate::protocol::smux::{self, Keepalive, Mux, StreamId, frame};
 use crate::transport::TransportError;
-use crate::transport::forward::Counters;
+use crate::transport::forward::{Counters, refusal};
 
 /// Received bytes that local programs have not taken yet, of all connections of a session. Beyond it the session
 /// waits: a program that stands still costs the others this much.
@@ -43,63 +45,26 @@ pub(super) async fn carry(
         mux: Mux::new(BUDGET, Keepalive::wanted_by(agent), Instant::now()),
         streams: HashMap::new(),
         unreachable: 0,
+        asking: VecDeque::new(),
+        trust: Trust::Unknown,
         counters: Arc::clone(&connections.counters),
         report,
     };
-    let silence = connections.silence;
-    let mut size = Size::new(connections.payload_limit);
-    let mut pace = Pace::new(connections.rate_limit);
-    let (tell, mut told) = mpsc::unbounded_channel();
-    let mut supplied = true;
-    loop {
-        session.settle();
-        if !supplied && session.streams.is_empty() && !session.mux.has_something_to_send() {
-            return Ok(CarryEnd::Retired);
-        }
-        let waits = pace.wait(Instant::now());
-        let timer = [session.mux.poll_timeout(), waits].into_iter().flatten().min();
-        tokio::select! {
-            event = events.next(), if !session.mux.is_congested() => match event {
-                Some(Event::Output(bytes)) => session.hear(bytes)?,
-                Some(Event::Flag(Flag::ConnectToPortError)) => session.unreachable += 1,
-                Some(Event::Tried(Tried::Passed(bytes))) => size.passed(bytes),
-                Some(Event::Tried(Tried::Failed)) => size.failed(&connections.learnt),
-                other => if let Some(end) = heard(other, report)? {
-                    return Ok(end);
-                },
-            },
-            place = writer.writable(), if waits.is_none() && session.mux.has_something_to_send() => match place {
-                Some(place) => {
-                    if let Some(size) = size.worth_trying(session.mux.waiting_bytes(), &connections.learnt) {
-                        place.try_size(smux::nothing(size), smux::nothing(frame::HEADER));
-                    } else if let Some(bytes) = session.mux.poll_transmit(size.now().max(WRITE)) {
-                        pace.spend(Instant::now(), bytes.len());
-                        place.write(bytes);
-                    }
-                }
-                // The last events follow.
-                None => session.mux = Mux::new(BUDGET, Keepalive::Off, Instant::now()),
-            },
-            // The sending half lives in this function.
-            Some((id, message)) = told.recv() => session.take(id, message),
-            connection = connections.next.recv(), if supplied => match connection {
-                Some(connection) => match session.mux.open() {
-                    Some(id) => {
-                        let link = link::start(connection, id, silence, tell.clone());
-                        session.streams.insert(id, Stream { link, answered: false });
-                    }
-                    None => {
-                        connection.reset();
-                        report(Report::Ended);
-                    }
-                },
-                None => supplied = false,
-            },
-            () = sleep_until(timer.unwrap_or_else(Instant::now).into()), if timer.is_some() => {
-                session.mux.handle_timeout(Instant::now());
-            }
+    let end = session.carry(events, writer, connections).await;
+    if let Ok(CarryEnd::Closed(words)) = &end {
+        let why = refusal::of_words(words).unwrap_or(Refusal::Failed);
+        for stream in session.streams.values().filter(|stream| !stream.answered) {
+            stream.link.send(ToLink::Refused(why));
         }
     }
+    end
+}
+
+/// A stream whose program waits to hear that it was reached.
+struct Asking {
+    id: StreamId,
+    /// Whether the agent was asked for it.
+    asked: bool,
 }
 
 struct Session<'a> {
@@ -107,11 +72,97 @@ struct Session<'a> {
     streams: HashMap<StreamId, Stream>,
     /// Dials that failed and whose streams are still to be finished by the agent.
     unreachable: usize,
+    /// Those whose programs wait to hear that they were reached, until the question's end is marked.
+    asking: VecDeque<Asking>,
+    /// What is known of the port.
+    trust: Trust,
     counters: Arc<Counters>,
     report: &'a (dyn Fn(Report) + Send + Sync),
 }
 
 impl Session<'_> {
+    async fn carry(
+        &mut self,
+        events: &mut Events,
+        writer: &Writer,
+        connections: &mut Connections,
+    ) -> Result<CarryEnd, TransportError> {
+        let silence = connections.silence;
+        let mut size = Size::new(connections.payload_limit);
+        let mut pace = Pace::new(connections.rate_limit);
+        let (tell, mut told) = mpsc::unbounded_channel();
+        let mut supplied = true;
+        loop {
+            self.settle();
+            if !supplied && self.streams.is_empty() && !self.mux.has_something_to_send() {
+                return Ok(CarryEnd::Retired);
+            }
+            let waits = pace.wait(Instant::now());
+            let timer = [self.mux.poll_timeout(), waits].into_iter().flatten().min();
+            let sends = self.mux.has_something_to_send() || !self.asking.is_empty();
+            tokio::select! {
+                event = events.next(), if !self.mux.is_congested() => match event {
+                    Some(Event::Output(bytes)) => self.hear(bytes)?,
+                    Some(Event::Flag(Flag::ConnectToPortError)) => self.unreachable += 1,
+                    Some(Event::Tried(Tried::Passed(bytes))) => size.passed(bytes),
+                    Some(Event::Tried(Tried::Failed)) => size.failed(&connections.learnt),
+                    other => if let Some(end) = heard(other, self.report)? {
+                        return Ok(end);
+                    },
+                },
+                place = writer.writable(), if waits.is_none() && sends => match place {
+                    Some(place) => {
+                        if let Some(id) = self.next_asked() {
+                            let asked = Asked { acknowledged: place.mark(), trust: self.trust };
+                            if let Some(stream) = self.streams.get(&id) {
+                                stream.link.send(ToLink::Asked(asked));
+                            }
+                        } else if let Some(size) = size.worth_trying(self.mux.waiting_bytes(), &connections.learnt) {
+                            place.try_size(smux::nothing(size), smux::nothing(frame::HEADER));
+                        } else if let Some(bytes) = self.mux.poll_transmit(size.now().max(WRITE)) {
+                            // Streams are opened before all data.
+                            self.asking.iter_mut().for_each(|asking| asking.asked = true);
+                            pace.spend(Instant::now(), bytes.len());
+                            place.write(bytes);
+                        }
+                    }
+                    // The last events follow.
+                    None => {
+                        self.mux = Mux::new(BUDGET, Keepalive::Off, Instant::now());
+                        self.asking.clear();
+                    }
+                },
+                // The sending half lives in this function.
+                Some((id, message)) = told.recv() => self.take(id, message),
+                connection = connections.next.recv(), if supplied => match connection {
+                    Some(connection) => match self.mux.open() {
+                        Some(id) => {
+                            if connection.owes_an_answer() {
+                                self.asking.push_back(Asking { id, asked: false });
+                            }
+                            let link = link::start(connection, id, silence, tell.clone());
+                            self.streams.insert(id, Stream { link, answered: false });
+                        }
+                        None => {
+                            connection.refuse(Refusal::Failed);
+                            (self.report)(Report::Ended);
+                        }
+                    },
+                    None => supplied = false,
+                },
+                () = sleep_until(timer.unwrap_or_else(Instant::now).into()), if timer.is_some() => {
+                    self.mux.handle_timeout(Instant::now());
+                }
+            }
+        }
+    }
+
+    /// The next stream that the agent was asked for and whose question's end is to be marked.
+    fn next_asked(&mut self) -> Option<StreamId> {
+        let asking = self.asking.pop_front_if(|asking| asking.asked)?;
+        Some(asking.id)
+    }
+
     fn hear(&mut self, bytes: Bytes) -> Result<(), TransportError> {
         self.mux.receive(bytes).map_err(TransportError::Mux)
     }
@@ -123,6 +174,7 @@ impl Session<'_> {
                 smux::Event::Data(id, bytes) => match self.streams.get_mut(&id) {
                     Some(stream) => {
                         stream.answered = true;
+                        self.trust = Trust::Proven;
                         self.counters.received(bytes.len());
                         stream.link.send(ToLink::Data(bytes));
                     }
@@ -142,7 +194,8 @@ impl Session<'_> {
                     // agent dials one after another.
                     if self.unreachable > 0 && !stream.answered {
                         self.unreachable -= 1;
-                        stream.link.send(ToLink::Unreachable);
+                        self.trust = Trust::Unknown;
+                        stream.link.send(ToLink::Refused(Refusal::Refused));
                         (self.report)(Report::Unreachable);
                     } else {
                         stream.link.send(ToLink::Finished);

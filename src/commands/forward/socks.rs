@@ -1,0 +1,116 @@
+//! `ssmx socks`: a SOCKS5 proxy through a node.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use super::carry::{self, Browser, Job};
+use super::detach::{self, Detached};
+use super::one;
+use super::period;
+use super::plan;
+use super::watch::Watch;
+use super::wish::{self, Settings};
+use crate::commands::consent::ConsentArgs;
+use crate::commands::context::Context;
+use crate::commands::error::{CommandError, Exit};
+use crate::commands::targets::PickArgs;
+use crate::ids::{Bind, Local};
+use crate::transport::plan::Choice;
+
+/// The port that SOCKS has with IANA.
+const PORT: u16 = 1080;
+
+/// Take SOCKS5 connections to wherever a node can reach
+///
+/// Names are resolved by the node. Each host and port has a session of its own, started when it is asked for,
+/// shared by its connections and ended when it is unused.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// A name, an alias, an id, a selector (name=…, tag:Key=Value, ip=…, dns=…, asg=…) or PROFILE/NAME
+    pub target: String,
+
+    /// Run this command with the proxy up and return its status; {port} and {host} are filled in
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
+
+    /// The local port, on both loopbacks; 0: a free one
+    #[arg(long, value_name = "PORT", default_value_t = PORT)]
+    pub local: u16,
+
+    /// At most so many hosts and ports at a time (1 to 256)
+    #[arg(long, value_name = "COUNT", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub sessions: u16,
+
+    /// End a host's session when it was unused for so long; 5m where the config says nothing
+    #[arg(long, value_name = "TIME", value_parser = period)]
+    pub idle_timeout: Option<Duration>,
+
+    /// Take new connections to a fresh session after so long, so that the host is resolved anew
+    #[arg(long, value_name = "TIME", value_parser = period)]
+    pub max_age: Option<Duration>,
+
+    /// Go on in a process without a terminal; see `ssmx forward ps`
+    #[arg(long, conflicts_with = "command")]
+    pub detach: bool,
+
+    /// The detached process's name, in place of the target's
+    #[arg(long, value_name = "NAME", requires = "detach")]
+    pub name: Option<String>,
+
+    /// The process that `--detach` starts says so by this
+    #[arg(long, hide = true, value_name = "NAME", conflicts_with = "detach")]
+    pub detached_as: Option<String>,
+
+    /// What carries the sessions
+    #[arg(long, value_name = "TRANSPORT")]
+    pub transport: Option<Choice>,
+
+    /// Which node, where several fit
+    #[command(flatten)]
+    pub pick: PickArgs,
+
+    /// What is agreed beforehand
+    #[command(flatten)]
+    pub consent: ConsentArgs,
+}
+
+/// Runs the proxy.
+///
+/// # Errors
+/// When the target means nothing or is out of reach, or the local port is taken.
+pub async fn run(ctx: &Context, args: Args) -> Result<Exit, CommandError> {
+    let defaults = &ctx.config()?.defaults;
+    let local = Local::Port {
+        bind: Bind::Loopback,
+        port: args.local,
+    };
+    let mut wish = wish::socks(&args.target, local);
+    wish.settings = Settings {
+        idle_timeout: args.idle_timeout.or(defaults.idle_timeout.map(|period| period.0)),
+        max_age: args.max_age.or(defaults.max_age.map(|period| period.0)),
+        sessions: Some(args.sessions),
+        ..Settings::default()
+    };
+    let plan = plan::socks(ctx, &wish, args.transport)?;
+    if args.detach {
+        return detach::spawn(ctx, &detach::name(args.name.as_deref(), &[&wish])).await;
+    }
+    let mut detached = match &args.detached_as {
+        Some(name) => {
+            let words = ["socks".to_owned(), args.target.clone()];
+            Some(Detached::begin(ctx, name, &words)?)
+        }
+        None => None,
+    };
+    let wishes = vec![(wish, plan)];
+    let listeners = one::bind(&wishes).await?;
+    let job = Job {
+        wishes,
+        command: &args.command,
+        consent: &args.consent,
+        pick: args.pick,
+        browser: Browser::Leave,
+        watch: detached.as_mut().map(|detached| detached as &mut dyn Watch),
+    };
+    carry::run(ctx, job, listeners).await
+}

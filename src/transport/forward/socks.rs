@@ -1,0 +1,326 @@
+//! SOCKS5 on a local end: a forward for each place that a program asks for, with a session of its own, shared by
+//! its connections and ended when it is unused.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::JoinSet;
+
+use super::door::Door;
+use super::{
+    Counters, Dormancy, ForwardError, ForwardPlan, Freshness, Notice, Notices, RouteError, Routes, Start,
+    Stop, supervisor,
+};
+use crate::ids::Remote;
+use crate::ports::socks::{SocksError, request};
+use crate::ports::{Connection, Listener, Refusal};
+
+/// Programs that may be asked at a time where they want to go; others wait to be accepted.
+const ASKED: usize = 256;
+
+/// The same complaint is not made again for so long: a program tries again as fast as it can.
+const COMPLAINED: Duration = Duration::from_secs(30);
+
+/// A SOCKS5 proxy, wished.
+#[derive(Debug, Clone)]
+pub struct SocksPlan {
+    /// After so long without a connection a destination's session is ended.
+    pub idle_timeout: Duration,
+    /// How many destinations may have a session at a time; at least one.
+    pub sessions: usize,
+    /// After so long a fresh session is opened for new connections.
+    pub max_age: Option<Duration>,
+    /// The largest payload of one message, bytes.
+    pub payload_limit: Option<usize>,
+    /// The most bytes sent in a second to one destination.
+    pub rate_limit: Option<usize>,
+}
+
+/// Runs a SOCKS5 proxy until it is told to stop.
+///
+/// # Errors
+/// When there is no way to the target at the start. Later, what goes wrong concerns one destination, and whoever
+/// asked for it is told.
+pub async fn run(
+    listener: Listener,
+    plan: SocksPlan,
+    routes: Arc<dyn Routes>,
+    notices: Arc<dyn Notices>,
+    counters: Arc<Counters>,
+    mut stop: watch::Receiver<Stop>,
+) -> Result<(), ForwardError> {
+    let route = tokio::select! {
+        route = routes.route(Freshness::Remembered) => route?,
+        () = supervisor::end(&mut stop) => return Ok(()),
+    };
+    notices.notice(Notice::Open { via: route.label });
+    let (tell, told) = mpsc::unbounded_channel();
+    let proxy = Proxy {
+        turns: Arc::new(Semaphore::new(plan.sessions.max(1))),
+        plan,
+        routes,
+        notices,
+        counters,
+        destinations: HashMap::new(),
+        numbers: 0,
+        tell,
+        told,
+        tasks: JoinSet::new(),
+        complaint: None,
+        stop,
+    };
+    proxy.run(listener).await;
+    Ok(())
+}
+
+/// A place that was asked for.
+struct Destination {
+    number: u64,
+    /// Dropped, it ends with its last connection.
+    connections: mpsc::UnboundedSender<Connection>,
+    counters: Arc<Counters>,
+    asked: Instant,
+}
+
+struct Proxy {
+    plan: SocksPlan,
+    routes: Arc<dyn Routes>,
+    notices: Arc<dyn Notices>,
+    counters: Arc<Counters>,
+    destinations: HashMap<Remote, Destination>,
+    /// One that is ending keeps its turn until its session is over.
+    turns: Arc<Semaphore>,
+    numbers: u64,
+    tell: mpsc::UnboundedSender<(u64, Remote, Notice)>,
+    told: mpsc::UnboundedReceiver<(u64, Remote, Notice)>,
+    tasks: JoinSet<(u64, Remote, Result<(), ForwardError>)>,
+    /// What was complained of last, and when.
+    complaint: Option<(Complaint, Instant)>,
+    stop: watch::Receiver<Stop>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Complaint {
+    Crowded,
+    Misunderstood(String),
+}
+
+/// Passes the notices of one destination on to the proxy.
+struct Pass {
+    number: u64,
+    remote: Remote,
+    to: mpsc::UnboundedSender<(u64, Remote, Notice)>,
+}
+
+impl Notices for Pass {
+    fn notice(&self, notice: Notice) {
+        // At the very end nobody listens any more.
+        let _ = self.to.send((self.number, self.remote.clone(), notice));
+    }
+}
+
+impl Proxy {
+    async fn run(mut self, listener: Listener) {
+        let mut asking = JoinSet::new();
+        let mut stop = self.stop.clone();
+        loop {
+            tokio::select! {
+                connection = listener.accept(), if asking.len() < ASKED => {
+                    asking.spawn(request(connection));
+                }
+                Some(asked) = asking.join_next() => match asked {
+                    Ok((connection, Ok(remote))) => self.carry(connection, remote),
+                    Ok((connection, Err(error))) => {
+                        self.misunderstood(&error);
+                        connection.close();
+                    }
+                    Err(error) => resume(error),
+                },
+                Some((number, remote, notice)) = self.told.recv() => self.hear(number, remote, notice),
+                Some(ended) = self.tasks.join_next() => self.ended(ended),
+                () = supervisor::end(&mut stop) => break,
+            }
+        }
+        drop((listener, asking));
+        self.destinations.clear();
+        while let Some(ended) = self.tasks.join_next().await {
+            self.ended(ended);
+        }
+        while let Ok((number, remote, notice)) = self.told.try_recv() {
+            self.hear(number, remote, notice);
+        }
+    }
+
+    /// Gives a connection to its destination, which is begun where it is new.
+    fn carry(&mut self, connection: Connection, remote: Remote) {
+        let connection = match self.destinations.get_mut(&remote) {
+            None => connection,
+            Some(destination) => {
+                destination.asked = Instant::now();
+                match destination.connections.send(connection) {
+                    Ok(()) => return,
+                    // It has ended this moment.
+                    Err(mpsc::error::SendError(connection)) => connection,
+                }
+            }
+        };
+        self.destinations.remove(&remote);
+        if self.destinations.len() >= self.plan.sessions && !self.make_room() {
+            connection.refuse(Refusal::Failed);
+            if self.is_news(Complaint::Crowded) {
+                self.pass_on(remote, Notice::Crowded);
+            }
+            return;
+        }
+        let destination = self.begin(&remote);
+        // Its task holds the other end and has not begun yet.
+        let _ = destination.connections.send(connection);
+        self.destinations.insert(remote, destination);
+    }
+
+    /// Ends the destination that nobody has asked for the longest, if there is one that nobody uses.
+    fn make_room(&mut self) -> bool {
+        let unused = self
+            .destinations
+            .iter()
+            .filter(|(_, destination)| destination.counters.open_connections() == 0)
+            .min_by_key(|(_, destination)| destination.asked);
+        let Some(remote) = unused.map(|(remote, _)| remote.clone()) else {
+            return false;
+        };
+        self.destinations.remove(&remote).is_some()
+    }
+
+    fn begin(&mut self, remote: &Remote) -> Destination {
+        self.numbers += 1;
+        let number = self.numbers;
+        let (connections, handed) = mpsc::unbounded_channel();
+        let counters = Arc::new(Counters::part_of(&self.counters));
+        let plan = ForwardPlan {
+            remote: remote.clone(),
+            document: None,
+            start: Start::WithFirstConnection,
+            idle_timeout: Some(self.plan.idle_timeout),
+            max_age: self.plan.max_age,
+            sessions: 1,
+            payload_limit: self.plan.payload_limit,
+            rate_limit: self.plan.rate_limit,
+        };
+        let pass = Arc::new(Pass {
+            number,
+            remote: remote.clone(),
+            to: self.tell.clone(),
+        });
+        let (turns, routes, mut stop) = (
+            Arc::clone(&self.turns),
+            Arc::clone(&self.routes),
+            self.stop.clone(),
+        );
+        let (remote, figures) = (remote.clone(), Arc::clone(&counters));
+        self.tasks.spawn(async move {
+            let door = Door::Handed(handed);
+            let turn = tokio::select! {
+                turn = turns.acquire_owned() => turn,
+                () = supervisor::end(&mut stop) => {
+                    for connection in door.close() {
+                        connection.refuse(Refusal::Failed);
+                    }
+                    return (number, remote, Ok(()));
+                }
+            };
+            let ended = supervisor::run(door, plan, routes, pass, figures, stop).await;
+            drop(turn);
+            (number, remote, ended)
+        });
+        Destination {
+            number,
+            connections,
+            counters,
+            asked: Instant::now(),
+        }
+    }
+
+    fn hear(&mut self, number: u64, remote: Remote, notice: Notice) {
+        match notice {
+            // It begins without a session, which is how it is meant here.
+            Notice::Dormant(Dormancy::Lazy) => {}
+            // Whoever asks for it next begins it anew.
+            Notice::Dormant(Dormancy::Unused | Dormancy::TimedOut(_)) => {
+                self.forget(number, &remote);
+                tracing::info!(%remote, "unused, so its session was ended");
+            }
+            Notice::Dormant(Dormancy::Agent(_)) => {
+                self.forget(number, &remote);
+                self.pass_on(remote, notice);
+            }
+            notice => self.pass_on(remote, notice),
+        }
+    }
+
+    fn pass_on(&self, remote: Remote, notice: Notice) {
+        self.notices.notice(Notice::Destination(remote, Box::new(notice)));
+    }
+
+    /// Lets a destination end, unless another one has taken its place.
+    fn forget(&mut self, number: u64, remote: &Remote) {
+        if self
+            .destinations
+            .get(remote)
+            .is_some_and(|destination| destination.number == number)
+        {
+            self.destinations.remove(remote);
+        }
+    }
+
+    fn ended(&mut self, ended: Result<(u64, Remote, Result<(), ForwardError>), tokio::task::JoinError>) {
+        match ended {
+            Ok((number, remote, result)) => {
+                self.forget(number, &remote);
+                if let Err(error) = result {
+                    self.pass_on(remote, Notice::GivenUp(words(&error)));
+                }
+            }
+            Err(error) => resume(error),
+        }
+    }
+
+    fn is_news(&mut self, complaint: Complaint) -> bool {
+        let now = Instant::now();
+        let known = self
+            .complaint
+            .as_ref()
+            .is_some_and(|(last, at)| *last == complaint && *at + COMPLAINED > now);
+        if !known {
+            self.complaint = Some((complaint, now));
+        }
+        !known
+    }
+
+    fn misunderstood(&mut self, error: &SocksError) {
+        match error {
+            SocksError::Version(_) | SocksError::Authentication | SocksError::Refused(_) => {
+                let words = error.to_string();
+                if self.is_news(Complaint::Misunderstood(words.clone())) {
+                    self.notices.notice(Notice::Misunderstood(words));
+                }
+            }
+            SocksError::Io(_) => tracing::debug!(%error, "a program left"),
+        }
+    }
+}
+
+fn words(error: &ForwardError) -> String {
+    match error {
+        ForwardError::Route(RouteError { message, .. }) => message.clone(),
+        error => error.to_string(),
+    }
+}
+
+/// A bug in a task takes the proxy with it, in the open.
+fn resume(error: tokio::task::JoinError) {
+    if let Ok(panic) = error.try_into_panic() {
+        std::panic::resume_unwind(panic);
+    }
+}
