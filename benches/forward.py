@@ -23,6 +23,7 @@ import tempfile
 import threading
 import time
 
+sys.dont_write_bytecode = True
 from listing import GOALS, SANDBOX, SSMX, goal, table
 
 WEBSOCKET = os.environ.get("SSMX_BENCH_WEBSOCKET", str(pathlib.Path(SANDBOX).parent / "examples/websocket"))

@@ -106,6 +106,8 @@ pub(super) struct Driver {
     /// When bytes last went either way, and when the last ones of ours did.
     last_carried: Instant,
     last_written: Instant,
+    /// Since when something of ours waits for a word of the agent, and how often that was told.
+    unanswered: Option<(Instant, u32)>,
 }
 
 impl Driver {
@@ -139,6 +141,7 @@ impl Driver {
             wondered: false,
             last_carried: now,
             last_written: now,
+            unanswered: None,
         }
     }
 
@@ -170,6 +173,7 @@ impl Driver {
                 Err(error) => break Some(Event::Failed(error)),
             }
             self.session.reconnected(Instant::now());
+            self.unanswered = None;
             if told == Told::Yes {
                 self.push(Event::Reconnected {
                     away: since.elapsed(),
@@ -217,7 +221,9 @@ impl Driver {
             if room.is_none() {
                 // Not reading, we cannot hear; that is not the gateway's fault.
                 deaf_at = deaf_at.max(now + self.options.deaf_after);
+                self.unanswered = None;
             }
+            let answer_timer = self.check_answers(now);
             let renew_at = (born + self.options.renew_after).max(self.last_carried + self.options.quiet_for);
             let wake = [
                 Some(renew_at).filter(|at| *at > now),
@@ -226,6 +232,7 @@ impl Driver {
                 Some(now + CLOCK_CHECK),
                 self.session.poll_timeout(),
                 self.silence_timer(),
+                answer_timer,
             ];
             let wake = wake.into_iter().flatten().min().unwrap_or(next_ping);
             let takes_more = !self.session.is_full();
@@ -393,6 +400,7 @@ impl Driver {
 
     fn hear(&mut self, bytes: &[u8]) {
         self.heard = true;
+        self.unanswered = None;
         self.closed_at_once = 0;
         self.last_carried = Instant::now();
         self.session.handle_message(Instant::now(), bytes);
@@ -467,6 +475,24 @@ impl Driver {
             self.push(Event::Waiting);
         }
         None
+    }
+
+    /// Tells how long the agent has not answered, each time that so long has passed. When that will be the next
+    /// time.
+    fn check_answers(&mut self, now: Instant) -> Option<Instant> {
+        let after = self.options.unanswered_after?;
+        if !self.heard || self.session.is_drained() {
+            self.unanswered = None;
+            return None;
+        }
+        let (since, told) = *self.unanswered.get_or_insert((now, 0));
+        let next = since + after * (told + 1);
+        if next > now {
+            return Some(next);
+        }
+        self.unanswered = Some((since, told + 1));
+        self.push(Event::Unanswered(after * (told + 1)));
+        Some(next + after)
     }
 
     /// A new socket; `None` when the session has ended meanwhile. The first attempt is made at once, later

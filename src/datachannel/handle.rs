@@ -49,6 +49,9 @@ pub enum Event {
     Refused(Refusal),
     /// The agent has not been heard yet.
     Waiting,
+    /// Something waits to be acknowledged, and nothing was heard of the agent for that time. Told again each time
+    /// that [`super::Options::unanswered_after`] is over.
+    Unanswered(Duration),
     /// The connection was cut; a new one is being made.
     Reconnecting {
         /// What cut it.

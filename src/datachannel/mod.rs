@@ -98,6 +98,10 @@ pub struct Options {
     pub wonder_after: Duration,
     /// So long without a first message, and the channel fails.
     pub silent_after: Duration,
+    /// So long with something unacknowledged and without a message, and [`Event::Unanswered`] says so; never where
+    /// it is left out. The service says nothing of an agent that is gone: the session stays until its idle time is
+    /// over, which our own repetitions may put off for ever.
+    pub unanswered_after: Option<Duration>,
     /// The longest pause between two attempts to reconnect.
     pub longest_pause: Duration,
     /// The age at which a socket is replaced in a quiet moment. The gateway closes it at an hour.
@@ -118,6 +122,7 @@ impl Options {
         deaf_after: Duration::from_secs(70),
         wonder_after: Duration::from_secs(8),
         silent_after: Duration::from_secs(60),
+        unanswered_after: None,
         longest_pause: Duration::from_secs(15),
         renew_after: Duration::from_secs(57 * 60),
         quiet_for: Duration::from_secs(3),
@@ -142,6 +147,7 @@ impl Options {
     pub const PORT: Self = Self {
         limits: Limits::PORT,
         read_ahead: 1024 * 1024,
+        unanswered_after: Some(Duration::from_secs(15)),
         ..Self::SHELL
     };
 }

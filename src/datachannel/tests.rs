@@ -44,6 +44,7 @@ const OPTIONS: Options = Options {
     deaf_after: Duration::from_secs(70),
     wonder_after: Duration::from_secs(30),
     silent_after: Duration::from_secs(60),
+    unanswered_after: None,
     longest_pause: Duration::from_millis(20),
     give_up_after: Duration::from_secs(60),
 };
@@ -239,6 +240,16 @@ fn acknowledged(message: &Message) -> Option<i64> {
     })
 }
 
+fn acknowledge(message_of_ours: &Message) -> Frame {
+    let acknowledgement = Acknowledgement {
+        acknowledged_message_type: "input_stream_data".to_owned(),
+        acknowledged_message_id: message_of_ours.id.to_string(),
+        acknowledged_message_sequence_number: message_of_ours.sequence,
+        is_sequential_message: true,
+    };
+    message(MessageType::Acknowledge, 0, acknowledgement.encode())
+}
+
 fn bye() -> Frame {
     Frame::Close(Some(CloseFrame {
         code: CloseCode::Normal,
@@ -325,15 +336,7 @@ async fn an_old_socket_is_renewed_in_a_quiet_moment_and_nobody_is_told() {
             .await
             .is_err()
     );
-    let acknowledgement = Acknowledgement {
-        acknowledged_message_type: "input_stream_data".to_owned(),
-        acknowledged_message_id: typed.id.to_string(),
-        acknowledged_message_sequence_number: typed.sequence,
-        is_sequential_message: true,
-    };
-    line.send(message(MessageType::Acknowledge, 0, acknowledgement.encode()))
-        .await
-        .unwrap();
+    line.send(acknowledge(&typed)).await.unwrap();
     let (mut line, _) = second.accept().await;
     line.send(output(1, "README")).await.unwrap();
     assert!(matches!(near.event().await, Event::Output(bytes) if bytes == "README"));
@@ -519,6 +522,45 @@ async fn an_agent_that_never_speaks_is_not_waited_for_for_ever() {
         near.event().await,
         Event::Failed(ChannelError::Silent(_))
     ));
+}
+
+#[tokio::test]
+async fn an_agent_that_answers_no_more_is_told_again_and_again_until_it_does() {
+    let far = Far::new().await;
+    let options = Options {
+        unanswered_after: Some(Duration::from_millis(40)),
+        ..OPTIONS
+    };
+    let (mut near, mut line) = pair(&far, Arc::new(Prepared::default()), options, 64).await;
+    line.send(output(0, "$ ")).await.unwrap();
+    expect_ready(&mut near).await;
+    near.write(b"is anybody there?").await;
+    for times in 1..=3 {
+        let Event::Unanswered(time) = near.event().await else {
+            panic!("not told")
+        };
+        assert_eq!(time, Duration::from_millis(40) * times);
+    }
+    // Any word will do, and then there is nothing to wait for.
+    let input = hear_input(&mut line).await;
+    line.send(acknowledge(&input)).await.unwrap();
+    line.send(output(1, "yes")).await.unwrap();
+    let mut told = 3;
+    let bytes = loop {
+        match near.event().await {
+            // On its way before the answer.
+            Event::Unanswered(_) => told += 1,
+            Event::Output(bytes) => break bytes,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(&bytes[..], b"yes");
+    assert!(told < 10);
+    assert!(
+        timeout(Duration::from_millis(200), near.events.recv())
+            .await
+            .is_err()
+    );
 }
 
 #[tokio::test]

@@ -318,6 +318,7 @@ impl Watch for Detached {
             | Notice::Down { .. }
             | Notice::Starting
             | Notice::Waiting
+            | Notice::Unanswered
             | Notice::Unreachable
             | Notice::GaveUpWaiting
             | Notice::CustomerMessage(_)

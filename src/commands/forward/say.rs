@@ -115,6 +115,9 @@ pub fn say(ui: &Ui, name: &str, notice: &Notice) {
         Notice::StillAway(cause) => ui.say(&format!("{name}: still reconnecting: {}", escape(cause))),
         Notice::Back(away) => ui.say(&format!("{name}: back {}", after(*away))),
         Notice::Waiting => ui.say(&format!("{name}: still waiting for the agent…")),
+        Notice::Unanswered => ui.warn(&format!(
+            "{name}: the agent does not answer any more; the next connection takes a new session"
+        )),
         Notice::Unreachable => ui.warn(&format!(
             "{name}: the remote end refused a connection, or does not answer"
         )),

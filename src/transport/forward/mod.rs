@@ -146,6 +146,8 @@ pub enum Notice {
     Back(Duration),
     /// The agent has not been heard for some seconds.
     Waiting,
+    /// The agent does not answer any more; the next connection takes another session.
+    Unanswered,
     /// The remote port refused a connection.
     Unreachable,
     /// No session is open; the next connection opens one.

@@ -326,6 +326,13 @@ impl Supervisor {
             }
             Told::Report(Report::StillAway(cause)) => self.notice(Notice::StillAway(cause)),
             Told::Report(Report::Unreachable) => self.notice(Notice::Unreachable),
+            Told::Report(Report::Unanswered) => {
+                // It takes no more, and ends with its last connection: a new one finds out what is the matter.
+                if slot.connections.take().is_some() {
+                    self.freshness = Freshness::Fresh;
+                    self.notice(Notice::Unanswered);
+                }
+            }
             Told::Report(Report::Waiting) => self.notice(Notice::Waiting),
             Told::Report(Report::CustomerMessage(words)) => self.notice(Notice::CustomerMessage(words)),
         }

@@ -210,7 +210,7 @@ impl<'a> Watch<'a> {
                 self.refused = Some(refusal.clone());
                 return Ok(Came::Event(Event::Refused(refusal)));
             }
-            Some(Event::Waiting) => Notice::Waiting,
+            Some(Event::Waiting | Event::Unanswered(_)) => Notice::Waiting,
             Some(Event::Reconnecting { ref cause }) => Notice::Reconnecting(cause.clone()),
             Some(Event::StillAway { ref cause }) => Notice::StillAway(cause.clone()),
             Some(Event::Reconnected { away }) => Notice::Back(away),

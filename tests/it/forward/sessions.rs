@@ -1,8 +1,10 @@
 //! What becomes of a forward when its sessions begin, grow old, and end, by whomever.
 
-use std::io::{Read as _, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::net::TcpStream;
-use std::time::Instant;
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use ssmx_sandbox::fault::{Faults, Resume};
@@ -10,7 +12,7 @@ use ssmx_sandbox::scenario::{Node, State};
 use ssmx_sandbox::{ApiFault, Effect};
 
 use super::far::{NODE, echo, greeter, service, spec};
-use super::running::{Running, until};
+use super::running::{PATIENCE, Running, until};
 use crate::env::TestEnv;
 
 const WEB: &str = "i-0a1b2c3d4e5f60001";
@@ -249,6 +251,51 @@ fn an_instance_that_was_replaced_under_its_name_is_found() {
     lose(&env, Resume::Unknown);
     forward.reach_echo();
     assert_eq!(newest(&env).1, successor);
+}
+
+#[test]
+fn an_agent_that_is_gone_without_a_word_is_left_for_a_new_session() {
+    let env = TestEnv::new();
+    let forward = Running::start(&env, &[NODE, &spec(service(echo))]);
+    let (mut open, idle) = (carried(&forward), carried(&forward));
+    env.sandbox
+        .gateway()
+        .kill_agent(forward.session.as_deref().unwrap());
+    open.write_all(b"y").unwrap();
+    forward.expect("the agent does not answer any more");
+    forward.check_echo(1000, 1);
+    assert_eq!(starts(&env), 2);
+    assert_eq!(rest(open), b"", "closed, not left hanging");
+    assert_eq!(rest(idle), b"");
+    until("the old session is ended", || ends(&env) == 1);
+}
+
+#[test]
+fn a_target_that_stands_still_keeps_only_its_own_bytes_back() {
+    const LENGTH: usize = 24 << 20;
+    let env = TestEnv::new();
+    let (go_on, told) = mpsc::channel::<()>();
+    let (count, counted) = mpsc::channel();
+    let gate = Arc::new(Mutex::new(Some((told, count))));
+    let port = service(move |stream| {
+        let first = gate.lock().unwrap().take();
+        let Some((told, count)) = first else {
+            return echo(stream);
+        };
+        told.recv().map_err(io::Error::other)?;
+        let bytes = io::copy(&mut &stream, &mut io::sink())?;
+        count.send(bytes).map_err(io::Error::other)
+    });
+    let forward = Running::start(&env, &[NODE, &spec(port)]);
+    let mut stuck = forward.connect();
+    let writer = thread::spawn(move || stuck.write_all(&vec![7; LENGTH]).map(|()| drop(stuck)));
+    forward.expect("the agent does not answer any more");
+    forward.check_echo(100_000, 1);
+    // The agent is as good as it was: longer than an agent that is gone is waited for, nothing is closed.
+    assert!(counted.recv_timeout(Duration::from_secs(20)).is_err());
+    go_on.send(()).unwrap();
+    assert_eq!(counted.recv_timeout(PATIENCE).unwrap(), LENGTH as u64);
+    writer.join().unwrap().unwrap();
 }
 
 #[test]

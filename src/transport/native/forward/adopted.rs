@@ -137,7 +137,7 @@ fn tell(notices: &dyn Notices, report: Report) {
     notices.notice(match report {
         Report::Ready | Report::Ended => return,
         Report::Unreachable => Notice::FarPort,
-        Report::Waiting => Notice::Waiting,
+        Report::Waiting | Report::Unanswered => Notice::Waiting,
         Report::Reconnecting(cause) => Notice::Reconnecting(cause),
         Report::StillAway(cause) => Notice::StillAway(cause),
         Report::Back(away) => Notice::Back(away),

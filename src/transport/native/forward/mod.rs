@@ -87,6 +87,8 @@ pub(in crate::transport) enum Report {
     Unreachable,
     /// The agent has not been heard for some seconds.
     Waiting,
+    /// It was, and does not answer any more: who comes next is better off with another session.
+    Unanswered,
     /// The data channel was cut; a new one is being made.
     Reconnecting(String),
     /// It takes long, and this is why.
@@ -179,6 +181,7 @@ fn heard(
         Some(Event::Failed(error)) => return Err(error.into()),
         Some(Event::Refused(refusal)) => return Err(TransportError::Refused(refusal)),
         Some(Event::Waiting) => report(Report::Waiting),
+        Some(Event::Unanswered(_)) => report(Report::Unanswered),
         Some(Event::Reconnecting { cause }) => report(Report::Reconnecting(cause)),
         Some(Event::StillAway { cause }) => report(Report::StillAway(cause)),
         Some(Event::Reconnected { away }) => report(Report::Back(away)),

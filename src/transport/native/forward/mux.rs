@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
@@ -13,7 +13,7 @@ use super::link::{self, FromLink, Link, ToLink};
 use super::pace::Pace;
 use super::size::Size;
 use super::{CarryEnd, Connections, Report, heard};
-use crate::datachannel::{Event, Events, Flag, Tried, Writer};
+use crate::datachannel::{ChannelError, Event, Events, Flag, Tried, Writer};
 use crate::ids::Version;
 use crate::ports::Refusal;
 use crate::protocol::smux::{self, Keepalive, Mux, StreamId, frame};
@@ -23,6 +23,10 @@ use crate::transport::forward::{Counters, refusal};
 /// Received bytes that local programs have not taken yet, of all connections of a session. Beyond it the session
 /// waits: a program that stands still costs the others this much.
 const BUDGET: usize = 16 << 20;
+/// What an agent holds of streams whose targets do not read. Full, it reads nothing more, and acknowledges nothing.
+const AGENTS_BUDGET: u64 = 4 << 20;
+/// An agent that is not merely full has so long to answer.
+const GIVEN_UP: Duration = Duration::from_secs(30);
 /// What is handed to the data channel at once at least; it cuts messages of it.
 const WRITE: usize = 8 * 1024;
 
@@ -31,6 +35,8 @@ struct Stream {
     link: Link,
     /// Whether a byte came from the far end.
     answered: bool,
+    /// Bytes that went there.
+    sent: u64,
 }
 
 /// Carries connections until the session or their supply ends.
@@ -104,6 +110,9 @@ impl Session<'_> {
                 event = events.next(), if !self.mux.is_congested() => match event {
                     Some(Event::Output(bytes)) => self.hear(bytes)?,
                     Some(Event::Flag(Flag::ConnectToPortError)) => self.unreachable += 1,
+                    Some(Event::Unanswered(time)) if time >= GIVEN_UP && !self.may_have_filled_the_agent() => {
+                        return Err(ChannelError::Silent(time).into());
+                    }
                     Some(Event::Tried(Tried::Passed(bytes))) => size.passed(bytes),
                     Some(Event::Tried(Tried::Failed)) => size.failed(&connections.learnt),
                     other => if let Some(end) = heard(other, self.report)? {
@@ -141,7 +150,7 @@ impl Session<'_> {
                                 self.asking.push_back(Asking { id, asked: false });
                             }
                             let link = link::start(connection, id, silence, tell.clone());
-                            self.streams.insert(id, Stream { link, answered: false });
+                            self.streams.insert(id, Stream { link, answered: false, sent: 0 });
                         }
                         None => {
                             connection.refuse(Refusal::Failed);
@@ -163,6 +172,11 @@ impl Session<'_> {
         Some(asking.id)
     }
 
+    /// Whether the agent may be silent because targets do not take what it holds for them.
+    fn may_have_filled_the_agent(&self) -> bool {
+        self.streams.values().map(|stream| stream.sent).sum::<u64>() >= AGENTS_BUDGET
+    }
+
     fn hear(&mut self, bytes: Bytes) -> Result<(), TransportError> {
         self.mux.receive(bytes).map_err(TransportError::Mux)
     }
@@ -182,7 +196,8 @@ impl Session<'_> {
                 },
                 smux::Event::Sent(id, bytes) => {
                     self.counters.sent(bytes);
-                    if let Some(stream) = self.streams.get(&id) {
+                    if let Some(stream) = self.streams.get_mut(&id) {
+                        stream.sent += bytes as u64;
                         stream.link.sent(bytes);
                     }
                 }
