@@ -10,6 +10,7 @@ use std::thread;
 use sha2::{Digest as _, Sha256};
 
 use crate::env::TestEnv;
+use crate::forward::running::Running;
 use crate::tools::tool;
 
 const NODE: &str = "i-0a1b2c3d4e5f60001";
@@ -131,4 +132,30 @@ fn openssh_logs_in_and_copies_64_mib_each_way() {
         "",
         "nothing is left open"
     );
+}
+
+#[test]
+fn openssh_goes_through_a_forward() {
+    let Some(far) = Far::start() else { return };
+    let forward = Running::start(&far.env, &[NODE, &format!(":{}", far.port)]);
+    let mut ssh = far.env.other("ssh");
+    ssh.args(["-F", "none", "-p", &forward.port.to_string(), "-i", "user"])
+        .args([
+            "-o",
+            "BatchMode=yes",
+            "-o",
+            "StrictHostKeyChecking=no",
+            "-o",
+            "UserKnownHostsFile=/dev/null",
+            "-o",
+            "LogLevel=ERROR",
+        ]);
+    let there = far.there().replace(NODE, "127.0.0.1");
+    let output = ssh
+        .args([&there, "cat; exit 7"])
+        .stdin(fs::File::open(far.env.home().join("user.pub")).unwrap())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(7), "{output:?}");
+    assert_eq!(output.stdout, fs::read(far.env.home().join("user.pub")).unwrap());
 }

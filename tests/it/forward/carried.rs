@@ -1,15 +1,17 @@
 //! Bytes on their way: whole, in order and once, whatever happens to the data channel.
 
+use std::fs;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
 
 use rustix::process::Signal;
+use sha2::{Digest as _, Sha256};
 use ssmx_sandbox::fault::{Faults, Lossy, Trigger};
 
-use super::far::{NODE, echo, service, spec};
-use super::running::Running;
+use super::far::{NODE, echo, greeter, service, spec};
+use super::running::{Running, until};
 use crate::env::TestEnv;
 
 #[test]
@@ -124,4 +126,106 @@ fn several_sessions_share_the_connections() {
         stream.read_exact(&mut [0]).unwrap();
     }
     assert_eq!(env.sandbox.calls_of("ssm:StartSession").len(), 4);
+}
+
+/// Bytes without a pattern that a lost block would leave intact.
+fn bytes(length: u32) -> Vec<u8> {
+    (0..length / 4)
+        .flat_map(|at| at.wrapping_mul(0x9e37_79b9).to_le_bytes())
+        .collect()
+}
+
+#[test]
+fn sixty_four_mib_each_way_have_equal_checksums() {
+    const LENGTH: u32 = 64 << 20;
+    let env = TestEnv::new();
+    // It tells the checksum of what came, then sends bytes of its own.
+    let far = service(|mut stream| {
+        let mut heard = vec![0; LENGTH as usize];
+        stream.read_exact(&mut heard)?;
+        stream.write_all(&Sha256::digest(&heard))?;
+        heard.reverse();
+        stream.write_all(&heard)
+    });
+    let forward = Running::start(&env, &[NODE, &spec(far)]);
+    let mut sent = bytes(LENGTH);
+    let mut stream = forward.connect();
+    stream.write_all(&sent).unwrap();
+    let mut sum = [0; 32];
+    stream.read_exact(&mut sum).unwrap();
+    assert_eq!(sum, *Sha256::digest(&sent));
+    let mut back = Vec::new();
+    stream.read_to_end(&mut back).unwrap();
+    sent.reverse();
+    assert_eq!(Sha256::digest(&back), Sha256::digest(&sent));
+}
+
+#[test]
+fn a_server_may_speak_first_and_a_connection_may_be_idle_over_a_bye() {
+    let env = TestEnv::new();
+    let forward = Running::start(&env, &[NODE, &spec(greeter("220 ready\r\n"))]);
+    let mut heard = String::new();
+    forward.connect().read_to_string(&mut heard).unwrap();
+    assert_eq!(heard, "220 ready\r\n");
+
+    let forward = Running::start(&env, &[NODE, &spec(service(echo))]);
+    let mut idle = forward.connect();
+    for turn in 0..3_u8 {
+        idle.write_all(&[turn]).unwrap();
+        let mut heard = [0];
+        idle.read_exact(&mut heard).unwrap();
+        assert_eq!(heard, [turn]);
+        env.sandbox.gateway().bye(forward.session.as_deref().unwrap());
+        forward.expect("reconnecting…");
+        forward.expect("back");
+    }
+}
+
+/// Open descriptors, threads, and memory in KiB.
+fn holds(forward: &Running) -> (usize, usize, usize) {
+    let process = format!("/proc/{}", forward.pid().as_raw_nonzero());
+    let count = |what: &str| fs::read_dir(format!("{process}/{what}")).unwrap().count();
+    let status = fs::read_to_string(format!("{process}/status")).unwrap();
+    let memory = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .unwrap();
+    let memory = memory.trim().trim_end_matches(" kB").parse().unwrap();
+    (count("fd"), count("task"), memory)
+}
+
+#[test]
+fn a_thousand_connections_leave_nothing_behind() {
+    let env = TestEnv::new();
+    let forward = Running::start(&env, &[NODE, &spec(service(echo))]);
+    let at_once = || {
+        let mut streams: Vec<TcpStream> = (0..200).map(|_| forward.connect()).collect();
+        for (number, stream) in streams.iter_mut().enumerate() {
+            stream.write_all(&[number as u8; 5000]).unwrap();
+        }
+        for (number, stream) in streams.iter_mut().enumerate() {
+            let mut heard = [0; 5000];
+            stream.read_exact(&mut heard).unwrap();
+            assert_eq!(heard, [number as u8; 5000]);
+        }
+    };
+    let in_turn = |count: u64| (0..count).for_each(|seed| forward.check_echo(2000, seed));
+    // What it keeps for the next ones, it has after the first.
+    at_once();
+    in_turn(50);
+    let quiet = || until("all have ended", || holds(&forward).0 <= 32);
+    quiet();
+    let before = holds(&forward);
+    in_turn(1000);
+    at_once();
+    until("no descriptor is left behind", || holds(&forward).0 <= before.0);
+    let after = holds(&forward);
+    assert_eq!(after.1, before.1, "threads");
+    // A connection that is kept by mistake holds some 10 KiB.
+    assert!(
+        after.2 < before.2 + 4096,
+        "{} KiB before, {} after",
+        before.2,
+        after.2
+    );
 }

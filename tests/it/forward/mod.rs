@@ -3,6 +3,7 @@
 mod carried;
 mod detached;
 mod far;
-mod running;
+mod programs;
+pub mod running;
 mod sessions;
 mod words;
