@@ -9,37 +9,51 @@ use serde_json::json;
 use super::Aws;
 use super::endpoint::{query, query_part};
 use super::error::{ErrorKind, ServiceError};
+use crate::ids::Region;
 use crate::secret::Secret;
 
 /// A token for the sign-in page is good for a quarter of an hour, whatever is asked for.
 pub const TOKEN_LIFE: Duration = Duration::from_secs(15 * 60);
 
-/// Hosts of a partition's console.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Console {
-    /// Where tokens for signing in are had.
-    pub(super) federation: &'static str,
-    /// The console's own host; a region in front of it makes it the regional one.
-    pub(super) console: &'static str,
+/// Where a partition's console is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Console {
+    /// Where tokens for signing in are had; `None`: nobody has said so in public.
+    federation: Option<String>,
+    /// The host of the pages.
+    host: String,
 }
 
 impl Console {
-    /// `None`: the partition's console is not known to us.
-    fn of(partition: &str) -> Option<Self> {
-        let (federation, console) = match partition {
-            "aws" => (
-                "https://signin.aws.amazon.com/federation",
-                "console.aws.amazon.com",
+    fn of(region: &Region) -> Self {
+        let partition = region.partition();
+        let (federation, host) = match partition.as_str() {
+            "aws-cn" => (
+                "signin.amazonaws.cn".to_owned(),
+                format!("{region}.console.amazonaws.cn"),
             ),
-            "aws-cn" => ("https://signin.amazonaws.cn/federation", "console.amazonaws.cn"),
+            // One host for both regions.
             "aws-us-gov" => (
-                "https://signin.amazonaws-us-gov.com/federation",
-                "console.amazonaws-us-gov.com",
+                "signin.amazonaws-us-gov.com".to_owned(),
+                "console.amazonaws-us-gov.com".to_owned(),
             ),
-            "aws-eusc" => ("https://signin.amazonaws.eu/federation", "console.amazonaws.eu"),
-            _ => return None,
+            "aws-eusc" => (
+                format!("{region}.signin.amazonaws-eusc.eu"),
+                "console.amazonaws-eusc.eu".to_owned(),
+            ),
+            "aws-iso" => (String::new(), "console.c2shome.ic.gov".to_owned()),
+            "aws-iso-b" => (String::new(), "console.sc2shome.sgov.gov".to_owned()),
+            "aws-iso-e" => (String::new(), "console.csphome.adc-e.uk".to_owned()),
+            "aws-iso-f" => (String::new(), "console.csphome.hci.ic.gov".to_owned()),
+            _ => (
+                "signin.aws.amazon.com".to_owned(),
+                format!("{region}.console.aws.amazon.com"),
+            ),
         };
-        Some(Self { federation, console })
+        Self {
+            federation: (!federation.is_empty()).then(|| format!("https://{federation}/federation")),
+            host,
+        }
     }
 }
 
@@ -57,24 +71,8 @@ pub enum SignIn {
 
 impl Aws {
     /// The address of a page of the console in this region.
-    ///
-    /// # Errors
-    /// For a partition whose console we do not know.
-    pub fn console_url(&self, path_and_fragment: &str) -> Result<String, ServiceError> {
-        let region = self.region();
-        let partition = region.partition();
-        let console = Console::of(partition.as_str()).ok_or_else(|| {
-            ServiceError::local(
-                ErrorKind::Region,
-                format!("the console of the partition {partition} is not known to ssmx"),
-            )
-        })?;
-        let host = match partition.as_str() {
-            // The regional host works everywhere but in GovCloud, which has one.
-            "aws-us-gov" => console.console.to_owned(),
-            _ => format!("{region}.{}", console.console),
-        };
-        Ok(format!("https://{host}{path_and_fragment}"))
+    pub fn console_url(&self, path_and_fragment: &str) -> String {
+        format!("https://{}{path_and_fragment}", Console::of(self.region()).host)
     }
 
     /// An address that signs in to the console and goes on to `destination`. `federation` is an endpoint of the
@@ -84,11 +82,12 @@ impl Aws {
     /// When credentials cannot be had, or the endpoint does not answer as it should.
     pub async fn sign_in(&self, destination: &str, federation: Option<&str>) -> Result<SignIn, ServiceError> {
         const OPERATION: &str = "signin:GetSigninToken";
-        let partition = self.region().partition();
-        let known = Console::of(partition.as_str()).map(|console| console.federation.to_owned());
-        let own = federation.map(ToOwned::to_owned).or(known);
-        let Some(federation) = own else {
-            let why = format!("the federation endpoint of the partition {partition} is not known to ssmx");
+        let own = federation.map(ToOwned::to_owned);
+        let Some(federation) = own.or_else(|| Console::of(self.region()).federation) else {
+            let partition = self.region().partition();
+            let why = format!(
+                "where the partition {partition} exchanges credentials for a sign-in is not known to ssmx; `federation_endpoint` in the profile's section tells it"
+            );
             return Ok(SignIn::Plain { why });
         };
         let credentials = self.credentials.credentials().await?;
@@ -149,5 +148,44 @@ impl Aws {
             query_part(destination),
             query_part(given)
         ))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_partition_has_its_console() {
+        for (region, federation, host) in [
+            (
+                "eu-west-2",
+                "https://signin.aws.amazon.com/federation",
+                "eu-west-2.console.aws.amazon.com",
+            ),
+            (
+                "cn-northwest-1",
+                "https://signin.amazonaws.cn/federation",
+                "cn-northwest-1.console.amazonaws.cn",
+            ),
+            (
+                "us-gov-east-1",
+                "https://signin.amazonaws-us-gov.com/federation",
+                "console.amazonaws-us-gov.com",
+            ),
+            (
+                "eusc-de-east-1",
+                "https://eusc-de-east-1.signin.amazonaws-eusc.eu/federation",
+                "console.amazonaws-eusc.eu",
+            ),
+            ("us-iso-east-1", "", "console.c2shome.ic.gov"),
+            ("us-isob-east-1", "", "console.sc2shome.sgov.gov"),
+            ("eu-isoe-west-1", "", "console.csphome.adc-e.uk"),
+            ("us-isof-south-1", "", "console.csphome.hci.ic.gov"),
+        ] {
+            let console = Console::of(&region.parse().unwrap());
+            assert_eq!(console.federation.unwrap_or_default(), federation, "{region}");
+            assert_eq!(console.host, host, "{region}");
+        }
     }
 }

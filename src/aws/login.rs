@@ -20,6 +20,7 @@ use super::error::{ErrorKind, ServiceError};
 use super::ground::{Ground, directories};
 use super::profiles::Profiles;
 use super::{Settings, endpoint};
+use crate::ids::Region;
 use crate::net::loopback::{Loopback, Reply};
 use crate::secret::Secret;
 
@@ -271,7 +272,7 @@ impl Flow<'_> {
             ("scopes", &scopes),
             ("code_challenge", &challenge),
         ]);
-        let own = || format!("https://oidc.{}.amazonaws.com", self.login.region);
+        let own = || pages_of(&self.login.region);
         let base = self.endpoint.clone().unwrap_or_else(own);
         let url = format!("{}/authorize?{query}", base.trim_end_matches('/'));
         (self.guide)(&Step::Open { url: &url });
@@ -387,9 +388,29 @@ fn declined() -> ServiceError {
     refused("the login was refused in the browser")
 }
 
+/// Where the service has its pages for people, by the region of the login.
+fn pages_of(region: &str) -> String {
+    let suffix = region
+        .parse::<Region>()
+        .map_or("amazonaws.com", |region| region.partition().dns_suffix());
+    format!("https://oidc.{region}.{suffix}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_partition_has_its_pages() {
+        for (region, pages) in [
+            ("eu-west-1", "https://oidc.eu-west-1.amazonaws.com"),
+            ("cn-north-1", "https://oidc.cn-north-1.amazonaws.com.cn"),
+            ("us-gov-west-1", "https://oidc.us-gov-west-1.amazonaws.com"),
+            ("eusc-de-east-1", "https://oidc.eusc-de-east-1.amazonaws.eu"),
+        ] {
+            assert_eq!(pages_of(region), pages);
+        }
+    }
 
     fn outcome(path: &str) -> Option<Result<String, String>> {
         let done = came_back(path, &String::from("s t").into()).done?;

@@ -78,9 +78,7 @@ async fn open(
     federation: Option<&str>,
 ) -> Result<Exit, CommandError> {
     let failed = |error: ServiceError| CommandError::aws("could not sign in to the console", &error);
-    let page = aws
-        .console_url(&path(args.service, aws.region().as_str(), node))
-        .map_err(failed)?;
+    let page = aws.console_url(&path(args.service, aws.region().as_str(), node));
     let signing = aws.sign_in(&page, federation);
     let address = match ctx.ui().progress("signing in", signing).await.map_err(failed)? {
         SignIn::Signed(address) => address,

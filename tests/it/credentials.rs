@@ -336,6 +336,25 @@ fn the_console_is_entered_with_the_credentials_of_a_role() {
             .starts_with("https://eu-west-2.console.aws.amazon.com/systems-manager/"),
         "{told}"
     );
+    // Other partitions have other pages; where nobody has said how one signs in there, the page is given.
+    for (region, page) in [
+        ("cn-north-1", "https%3A%2F%2Fcn-north-1.console.amazonaws.cn%2F"),
+        ("us-gov-west-1", "https%3A%2F%2Fconsole.amazonaws-us-gov.com%2F"),
+    ] {
+        let address = env
+            .run(&["console", "-p", "deploy", "-r", region, "--print"])
+            .ok();
+        assert!(address.contains(page), "{address}");
+    }
+    let told = env.run(&["console", "-p", "second", "-r", "us-iso-east-1", "--print"]);
+    assert!(
+        told.status == 0
+            && told
+                .stdout
+                .starts_with("https://console.c2shome.ic.gov/systems-manager/"),
+        "{told}"
+    );
+    assert!(told.stderr.contains("`federation_endpoint`"), "{told}");
     // The browser is sent to this machine first, so no argument list holds the token.
     let Some(curl) = tool("curl") else { return };
     let head = env.home().join("head");

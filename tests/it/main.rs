@@ -21,6 +21,7 @@ mod ls;
 mod mistakes;
 mod oracles;
 mod picker;
+mod secrets;
 mod sessions;
 mod sign_in;
 mod snapshot;
