@@ -58,6 +58,19 @@ pub const SHOWN: &[(&str, &[Shown])] = &[
         ],
     ),
     (
+        "socks",
+        &[
+            ("target", TARGET),
+            ("command", "Run this with the proxy up; {port} is filled in"),
+            ("local", "The local port; 0: a free one"),
+            ("sessions", "At most so many hosts and ports at a time"),
+            ("idle_timeout", "End what is unused for so long, such as 30m"),
+            ("detach", "Go on in the background: forward ps, stop, logs"),
+            ("reason", REASON),
+            ("yes", YES),
+        ],
+    ),
+    (
         "proxy",
         &[
             ("target", TARGET),
