@@ -162,6 +162,19 @@ fn capital(words: &str) -> String {
 /// # Errors
 /// When the policy does not permit it.
 pub fn transport(ctx: &Context, flag: Option<Choice>, profile: Option<&str>) -> Result<Choice, CommandError> {
+    transport_of_preset(ctx, flag, None, profile)
+}
+
+/// The same where a preset may have a word in it, before the profile's section.
+///
+/// # Errors
+/// When the policy does not permit it.
+pub fn transport_of_preset(
+    ctx: &Context,
+    flag: Option<Choice>,
+    preset: Option<Transport>,
+    profile: Option<&str>,
+) -> Result<Choice, CommandError> {
     let loaded = ctx.loaded()?;
     let config = &loaded.config;
     let general = config.defaults.transport;
@@ -170,8 +183,8 @@ pub fn transport(ctx: &Context, flag: Option<Choice>, profile: Option<&str>) -> 
         loaded.origin(&["defaults", "transport"].into()),
         Some(Origin::Variable(_) | Origin::Flag(_))
     );
-    let section = profile.and_then(|profile| config.profiles.get(profile)?.transport);
-    let configured = section.filter(|_| !said_now).unwrap_or(general);
+    let section = || profile.and_then(|profile| config.profiles.get(profile)?.transport);
+    let configured = preset.or_else(section).filter(|_| !said_now).unwrap_or(general);
     let wanted = flag.unwrap_or(choice(configured));
     let permit = |wanted| config.policy.permit_transport(wanted);
     permit(match wanted {

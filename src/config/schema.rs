@@ -177,6 +177,8 @@ table!(
         pub reason: Option<Reason>,
         /// The session document. Left out: AWS's own for the purpose.
         pub document: Option<Document>,
+        /// What carries its sessions: `auto`, `native` or `plugin`.
+        pub transport: Option<Transport>,
     }
 );
 

@@ -261,14 +261,9 @@ impl Carrier {
                 return Ok(End::GateRefused(why));
             }
         }
-        let lent = self.aws.lent_to_the_plugin().await;
-        let call = Call {
-            region: self.aws.region(),
-            profile: self.aws.profile(),
-            lent: lent.map_err(TransportError::Start)?,
-            endpoint: self.aws.endpoint_url(),
-            request: &plan.request,
-        };
+        let call = Call::of(&self.aws, &plan.request)
+            .await
+            .map_err(TransportError::Start)?;
         // It changes the terminal and puts it back only where the session ends well.
         let kept = Kept::save()?;
         let end = plugin.carry(&call, opening, signals).await;

@@ -16,6 +16,8 @@ use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 use super::plan::End;
+use crate::aws::Aws;
+use crate::aws::error::ServiceError;
 use crate::aws::session::{Opening, SessionRequest};
 use crate::ids::{InvalidId, Region, Version};
 use crate::secret::Secret;
@@ -81,6 +83,9 @@ pub enum PluginError {
     /// It crashed, or was killed.
     #[error("the plugin failed: {0}")]
     Failed(ExitStatus),
+    /// It could not carry a forward.
+    #[error("the plugin could not carry the session: {0}")]
+    Refused(String),
     /// It left as if all were well, but the session was still open. It has said why on the terminal.
     #[error("the plugin left while the session was still open; its own words are above")]
     Left,
@@ -94,7 +99,9 @@ impl PluginError {
                 "install it as `Install the Session Manager plugin for the AWS CLI` in the AWS Systems Manager \
                  documentation tells, or use `--transport native`, which needs none",
             ),
-            Self::Start { .. } | Self::Failed(_) | Self::Left => Some("try `--transport native`"),
+            Self::Start { .. } | Self::Failed(_) | Self::Refused(_) | Self::Left => {
+                Some("try `--transport native`")
+            }
         }
     }
 }
@@ -110,6 +117,19 @@ pub(super) struct Call<'a> {
     /// `None` for AWS's own.
     pub(super) endpoint: Option<String>,
     pub(super) request: &'a SessionRequest,
+}
+
+impl<'a> Call<'a> {
+    /// The call for a session that was asked for like this.
+    pub(super) async fn of(aws: &'a Aws, request: &'a SessionRequest) -> Result<Self, ServiceError> {
+        Ok(Self {
+            region: aws.region(),
+            profile: aws.profile(),
+            lent: aws.lent_to_the_plugin().await?,
+            endpoint: aws.endpoint_url(),
+            request,
+        })
+    }
 }
 
 impl Plugin {
@@ -192,6 +212,24 @@ impl Plugin {
         }
     }
 
+    /// Starts the plugin for a session with a port: without the terminal and out of reach of its keys, its words to
+    /// be read from its stdout.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub(super) fn begin(&self, call: &Call<'_>, opening: &Opening) -> Result<Child, PluginError> {
+        self.command(call, opening)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .map_err(|cause| PluginError::Start {
+                path: self.path.clone(),
+                cause,
+            })
+    }
+
     /// Arguments and environment are those of version 2 of the AWS CLI.
     fn command(&self, call: &Call<'_>, opening: &Opening) -> Command {
         let response = serde_json::json!({
@@ -226,7 +264,8 @@ impl Plugin {
     }
 }
 
-async fn dismiss(child: &mut Child) {
+/// Tells the plugin to leave, and sees that it does.
+pub(super) async fn dismiss(child: &mut Child) {
     if let Some(pid) = child
         .id()
         .and_then(|id| rustix::process::Pid::from_raw(id.cast_signed()))

@@ -21,6 +21,7 @@ mod ls;
 mod mistakes;
 mod oracles;
 mod picker;
+mod plugin_forward;
 mod secrets;
 mod sessions;
 mod sign_in;

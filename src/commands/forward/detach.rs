@@ -312,6 +312,7 @@ impl Watch for Detached {
             }
             // One of many says nothing of the whole.
             Notice::Destination(..)
+            | Notice::FellBack { .. }
             | Notice::GivenUp(_)
             | Notice::Crowded
             | Notice::Misunderstood(_)

@@ -216,7 +216,8 @@ fn wishes(ctx: &Context, args: &Args, words: &[String]) -> Result<Vec<(Wish, Pla
     let mut wishes = Vec::new();
     for mut wish in read {
         wish.settings = flags.clone().or(wish.settings).or(defaults.clone());
-        let plan = plan::port(ctx, &wish, args.transport)?;
+        wish.transport = args.transport;
+        let plan = plan::port(ctx, &wish)?;
         wishes.push((wish, plan));
     }
     Ok(wishes)

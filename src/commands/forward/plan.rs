@@ -15,7 +15,6 @@ use crate::transport::forward::{
     self, Counters, ForwardError, ForwardPlan, HOST_DOCUMENT, Listener, Notices, PORT_DOCUMENT, Routes,
     SocksPlan, Start, Stop,
 };
-use crate::transport::plan::Choice;
 
 /// After so long without a connection a SOCKS5 proxy ends a destination's session, where nothing else is said.
 const UNUSED: Duration = Duration::from_secs(5 * 60);
@@ -58,9 +57,9 @@ impl Plan {
 ///
 /// # Errors
 /// When the policy does not permit it.
-pub fn port(ctx: &Context, wish: &Wish, transport: Option<Choice>) -> Result<Plan, CommandError> {
+pub fn port(ctx: &Context, wish: &Wish) -> Result<Plan, CommandError> {
     let Leads::To(remote) = &wish.leads else {
-        return socks(ctx, wish, transport);
+        return socks(ctx, wish);
     };
     let config = ctx.config()?;
     let settings = &wish.settings;
@@ -74,7 +73,8 @@ pub fn port(ctx: &Context, wish: &Wish, transport: Option<Choice>) -> Result<Pla
         None => PORT_DOCUMENT,
     };
     consent::document(ctx, Some(settings.document.as_deref().unwrap_or(own)))?;
-    permit_transport(ctx, transport)?;
+    // What a profile says of it is known with the node only; what is refused anyway is said before.
+    consent::transport(ctx, wish.transport, None)?;
     Ok(Plan::Port(ForwardPlan {
         remote: remote.clone(),
         document: settings.document.clone(),
@@ -94,14 +94,15 @@ pub fn port(ctx: &Context, wish: &Wish, transport: Option<Choice>) -> Result<Pla
 ///
 /// # Errors
 /// When the policy does not permit it.
-pub fn socks(ctx: &Context, wish: &Wish, transport: Option<Choice>) -> Result<Plan, CommandError> {
+pub fn socks(ctx: &Context, wish: &Wish) -> Result<Plan, CommandError> {
     let config = ctx.config()?;
     let settings = &wish.settings;
     permit_local(ctx, wish)?;
     for document in [HOST_DOCUMENT, PORT_DOCUMENT] {
         consent::document(ctx, Some(document))?;
     }
-    permit_transport(ctx, transport)?;
+    // What a profile says of it is known with the node only; what is refused anyway is said before.
+    consent::transport(ctx, wish.transport, None)?;
     Ok(Plan::Socks(SocksPlan {
         idle_timeout: settings.idle_timeout.unwrap_or(UNUSED),
         sessions: usize::from(settings.sessions.unwrap_or(1)),
@@ -129,16 +130,6 @@ fn permit_local(ctx: &Context, wish: &Wish) -> Result<(), CommandError> {
             "forward `{}` listens on {bind}: other machines can reach it, without any sign-in",
             crate::ui::text::escape(&wish.name)
         ));
-    }
-    Ok(())
-}
-
-fn permit_transport(ctx: &Context, transport: Option<Choice>) -> Result<(), CommandError> {
-    if consent::transport(ctx, transport, None)? == Choice::Plugin {
-        return Err(CommandError::usage(
-            "the plugin transport cannot carry a forward: ssmx could not keep it up",
-        )
-        .hint("use `--transport native`, which needs nothing installed"));
     }
     Ok(())
 }

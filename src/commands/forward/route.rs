@@ -135,8 +135,9 @@ async fn find(
 ) -> Result<(Route, Scope, bool), CommandError> {
     let mut resolved = first_online(ctx, wish, pick).await?;
     let config = ctx.config()?;
+    let preset = wish.preset.as_ref().and_then(|name| config.presets.get(name));
     // A preset may ask for more than its target's profile does.
-    if let Some(preset) = wish.preset.as_ref().and_then(|name| config.presets.get(name)) {
+    if let Some(preset) = preset {
         let demands = &mut resolved.demands;
         demands.confirm = preset
             .confirm
@@ -145,6 +146,8 @@ async fn find(
             .reason
             .map_or(demands.reason, |own| own.max(demands.reason));
     }
+    let own = preset.and_then(|preset| preset.transport);
+    let transport = consent::transport_of_preset(ctx, wish.transport, own, resolved.aws.profile())?;
     let doing = match wish.leads {
         Leads::To(_) => "forward a port through",
         Leads::Anywhere => "open a SOCKS5 proxy through",
@@ -160,6 +163,7 @@ async fn find(
         target: resolved.node.id,
         label,
         reason,
+        transport,
         stream_endpoints,
     };
     // Who agrees to a proxy agrees to the sessions that it is made of.

@@ -8,6 +8,7 @@ use super::child::End;
 use super::wish::{Leads, Wish};
 use crate::commands::error::CommandError;
 use crate::ids::{Remote, Scope};
+use crate::transport::TransportError;
 use crate::transport::forward::{Dormancy, ForwardError, Notice};
 use crate::ui::Ui;
 use crate::ui::text::{escape, escape_lines};
@@ -36,7 +37,13 @@ pub fn failure(wish: &Wish, error: ForwardError, trouble: Option<CommandError>) 
                 .hint("the host is looked up and reached from the node: see there")
         }
         (ForwardError::Transport(error), _) => {
-            CommandError::failed(format!("forward `{name}` could not be carried")).because(error)
+            let hint = match &error {
+                TransportError::Plugin(error) => error.hint(),
+                _ => None,
+            };
+            let failure =
+                CommandError::failed(format!("forward `{name}` could not be carried")).because(error);
+            hint.into_iter().fold(failure, CommandError::hint)
         }
     }
 }
@@ -152,6 +159,10 @@ pub fn say(ui: &Ui, name: &str, notice: &Notice) {
             "{name}: a connection waited too long for a session and was closed"
         )),
         Notice::CustomerMessage(words) => ui.say(&escape_lines(words.trim_end())),
+        Notice::FellBack { ended, cause } => ui.warn(&format!(
+            "{name}: session {ended} was ended, since its agent is not understood ({}); another one goes through the plugin",
+            escape(cause)
+        )),
         Notice::Open { .. } => {}
         Notice::Destination(remote, notice) => say(ui, &format!("{name}: {remote}"), notice),
         Notice::GivenUp(why) => ui.warn(&format!("{name}: given up: {}", escape(why))),

@@ -91,7 +91,8 @@ pub async fn run(ctx: &Context, args: Args) -> Result<Exit, CommandError> {
         sessions: Some(args.sessions),
         ..Settings::default()
     };
-    let plan = plan::socks(ctx, &wish, args.transport)?;
+    wish.transport = args.transport;
+    let plan = plan::socks(ctx, &wish)?;
     if args.detach {
         return detach::spawn(ctx, &detach::name(args.name.as_deref(), &[&wish])).await;
     }

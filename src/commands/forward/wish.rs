@@ -10,6 +10,7 @@ use crate::config::schema::Preset;
 use crate::config::values;
 use crate::ids::{Bind, ForwardSpec, Local, Region, Remote};
 use crate::nearest;
+use crate::transport::plan::Choice;
 
 /// One forward, as it was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub struct Wish {
     pub local: Local,
     /// Where they go.
     pub leads: Leads,
+    /// What is to carry it, where the command says so.
+    pub transport: Option<Choice>,
     /// The rest.
     pub settings: Settings,
 }
@@ -130,6 +133,7 @@ fn ad_hoc(target: &str, spec: ForwardSpec) -> Wish {
         region: None,
         local: spec.local,
         leads: Leads::To(spec.remote),
+        transport: None,
         settings: Settings::default(),
     }
 }
@@ -143,6 +147,7 @@ pub fn socks(target: &str, local: Local) -> Wish {
         region: None,
         local,
         leads: Leads::Anywhere,
+        transport: None,
         settings: Settings::default(),
     }
 }
@@ -196,6 +201,7 @@ fn preset(name: &str, config: &Config, home: Option<&PathBuf>) -> Result<Wish, C
         region: preset.region.clone(),
         local: local(preset, port, config, home),
         leads: Leads::To(Remote { host, port }),
+        transport: None,
         settings: Settings {
             lazy: preset.lazy,
             idle_timeout: preset.idle_timeout.map(|period| period.0),

@@ -4,8 +4,10 @@
 //! [`run`] owns the listener; sessions come and go behind it (`session`), what follows the end of one is decided
 //! without I/O (`policy`), and which session a connection rides on by the supervisor (`supervisor`).
 
+mod by_plugin;
 mod door;
 mod interrupt;
+mod plugin_words;
 mod policy;
 pub(super) mod refusal;
 mod session;
@@ -19,6 +21,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::TransportError;
+use super::plan::Choice;
 use crate::aws::Aws;
 use crate::aws::error::ServiceError;
 use crate::ids::{NodeId, Remote, SessionId};
@@ -77,6 +80,8 @@ pub struct Route {
     pub label: String,
     /// Sent with StartSession.
     pub reason: Option<String>,
+    /// What carries the session.
+    pub transport: Choice,
     /// Hosts that a stream URL may name beside AWS's own.
     pub stream_endpoints: Vec<String>,
 }
@@ -167,6 +172,13 @@ pub enum Notice {
     CustomerMessage(String),
     /// A session could not be ended.
     NotEnded(SessionId, String),
+    /// The native session was ended, and another one is started through the plugin.
+    FellBack {
+        /// The session that was ended.
+        ended: SessionId,
+        /// Why.
+        cause: String,
+    },
     /// A SOCKS5 proxy takes connections; each destination has a session of its own, when it is asked for.
     Open {
         /// Through which node; untrusted.

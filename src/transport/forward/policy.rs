@@ -8,6 +8,7 @@ use crate::aws::error::ErrorKind;
 use crate::datachannel::ChannelError;
 use crate::transport::TransportError;
 use crate::transport::native::forward::CarryEnd;
+use crate::transport::plugin::PluginError;
 
 /// Pauses between attempts double from here up to there, without a limit of attempts.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(500);
@@ -126,7 +127,7 @@ fn failed(error: TransportError, history: History) -> Verdict {
         // A plugin that left is started again; one that is missing or too old stays so.
         TransportError::Plugin(error) => !matches!(
             error,
-            crate::transport::plugin::PluginError::Failed(_) | crate::transport::plugin::PluginError::Left
+            PluginError::Failed(_) | PluginError::Refused(_) | PluginError::Left
         ),
         _ => true,
     };

@@ -13,11 +13,13 @@ use super::{
 };
 use crate::aws::error::ServiceError;
 use crate::aws::session::{Opening, SessionRequest};
+use crate::datachannel::ChannelError;
 use crate::ids::SessionId;
 use crate::ports::Connection;
-use crate::transport::TransportError;
-use crate::transport::native;
 use crate::transport::native::forward::{CarryEnd, Connections, Learnt, Report};
+use crate::transport::plan::Choice;
+use crate::transport::plugin::{Call, Plugin};
+use crate::transport::{TransportError, native, stream_url};
 
 /// How long ending a session may take, and how long when all is to be over at once.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -94,7 +96,51 @@ async fn started(
         Ok(route) => route,
         Err(error) => return Ended::NotRouted(error),
     };
-    let request = request(&shared.plan, &route);
+    // A missing plugin is said before a session is started that nobody could carry.
+    let plugin = match route.transport {
+        Choice::Plugin => match Plugin::find().await {
+            Ok(plugin) => Some(plugin),
+            Err(error) => return Ended::Failed(error.into()),
+        },
+        Choice::Auto | Choice::Native => None,
+    };
+    let mut by = By { route, plugin };
+    let (session, ended) = one(shared, &by, connections, stop, tell).await;
+    let cause = match &ended {
+        // The channel opened and nothing of the session was seen: so the data channel defines this error.
+        Ended::Failed(TransportError::Channel(ChannelError::NotUnderstood(cause)))
+            if by.route.transport == Choice::Auto =>
+        {
+            cause.clone()
+        }
+        _ => return ended,
+    };
+    let (Ok(plugin), Some(session)) = (Plugin::find().await, session) else {
+        return ended;
+    };
+    by.plugin = Some(plugin);
+    shared.notices.notice(Notice::FellBack {
+        ended: session,
+        cause,
+    });
+    one(shared, &by, connections, stop, tell).await.1
+}
+
+/// What a session is started through and carried by.
+struct By {
+    route: Route,
+    plugin: Option<Plugin>,
+}
+
+async fn one(
+    shared: &Shared,
+    by: &By,
+    connections: &mut Connections,
+    stop: &mut watch::Receiver<Stop>,
+    tell: &(impl Fn(Told) + Send + Sync),
+) -> (Option<SessionId>, Ended) {
+    let route = &by.route;
+    let request = request(&shared.plan, route);
     let opening = {
         let mut starting = std::pin::pin!(route.aws.start_session(&request));
         tokio::select! {
@@ -102,23 +148,30 @@ async fn started(
             () = told_to_stop(stop) => {
                 // The request may have reached AWS: what it starts has to be ended.
                 if let Ok(Ok(opening)) = timeout(FAREWELL, starting).await {
-                    end(shared, &route, &opening.session, SHORT_FAREWELL).await;
+                    end(shared, route, &opening.session, SHORT_FAREWELL).await;
                 }
-                return Ended::Stopped;
+                return (None, Ended::Stopped);
             }
         }
     };
     let opening = match opening {
         Ok(opening) => opening,
-        Err(error) => return Ended::NotStarted(error),
+        Err(error) => return (None, Ended::NotStarted(error)),
     };
     let session = opening.session.clone();
     tell(Told::Started {
         session: session.clone(),
         via: route.label.clone(),
     });
+    let report = |report| tell(Told::Report(report));
+    let carried = async {
+        match &by.plugin {
+            Some(plugin) => by_plugin(plugin, route, &request, opening, connections, &report).await,
+            None => natively(shared, route, opening, connections, &report).await,
+        }
+    };
     let carried = tokio::select! {
-        carried = carry(shared, &route, opening, connections, tell) => Some(carried),
+        carried = carried => Some(carried),
         () = told_to_stop(stop) => None,
     };
     let is_over = matches!(carried, Some(Ok(CarryEnd::Closed(_) | CarryEnd::TimedOut)));
@@ -128,23 +181,23 @@ async fn started(
         } else {
             FAREWELL
         };
-        end(shared, &route, &session, patience).await;
+        end(shared, route, &session, patience).await;
     }
-    match carried {
+    let ended = match carried {
         Some(Ok(end)) => Ended::Carried(end),
         Some(Err(error)) => Ended::Failed(error),
         None => Ended::Stopped,
-    }
+    };
+    (Some(session), ended)
 }
 
-async fn carry(
+async fn natively(
     shared: &Shared,
     route: &Route,
     opening: Opening,
     connections: &mut Connections,
-    tell: &(impl Fn(Told) + Send + Sync),
+    report: &(dyn Fn(Report) + Send + Sync),
 ) -> Result<CarryEnd, TransportError> {
-    let report = |report| tell(Told::Report(report));
     let options = native::forward::options(shared.plan.payload_limit);
     let channel = native::forward::open(
         &route.aws,
@@ -154,7 +207,28 @@ async fn carry(
         options,
     )
     .await?;
-    native::forward::carry(channel, connections, &report).await
+    native::forward::carry(channel, connections, report).await
+}
+
+async fn by_plugin(
+    plugin: &Plugin,
+    route: &Route,
+    request: &SessionRequest,
+    opening: Opening,
+    connections: &mut Connections,
+    report: &(dyn Fn(Report) + Send + Sync),
+) -> Result<CarryEnd, TransportError> {
+    stream_url::check(
+        opening.stream_url.expose(),
+        route.aws.region(),
+        &route.stream_endpoints,
+    )?;
+    let call = Call::of(&route.aws, request)
+        .await
+        .map_err(TransportError::Start)?;
+    let child = plugin.begin(&call, &opening)?;
+    drop(opening);
+    super::by_plugin::carry(child, connections, report).await
 }
 
 async fn end(shared: &Shared, route: &Route, session: &SessionId, patience: Duration) {

@@ -32,7 +32,7 @@ const TIMES: Times = Times {
 
 /// What is known of a port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Trust {
+pub(in crate::transport) enum Trust {
     /// Nothing, or nothing good.
     Unknown,
     /// The last connection to it got an answer.
@@ -41,10 +41,10 @@ pub(super) enum Trust {
 
 /// A connection was asked for.
 #[derive(Debug)]
-pub(super) struct Asked {
-    /// Comes when the agent has acknowledged it.
-    pub(super) acknowledged: oneshot::Receiver<()>,
-    pub(super) trust: Trust,
+pub(in crate::transport) struct Asked {
+    /// Comes when the agent has acknowledged it; `None` where nobody tells, and that is taken to be so.
+    pub(in crate::transport) acknowledged: Option<oneshot::Receiver<()>>,
+    pub(in crate::transport) trust: Trust,
 }
 
 /// What came first from the far end.
@@ -88,7 +88,9 @@ async fn reached(
         Trust::Proven => times.again,
     };
     let silence = async {
-        if asked.acknowledged.await.is_err() {
+        if let Some(acknowledged) = asked.acknowledged
+            && acknowledged.await.is_err()
+        {
             // The channel has ended, which the inbox tells with its reason.
             std::future::pending::<()>().await;
         }
@@ -122,6 +124,7 @@ mod tests {
     async fn told(trust: Trust, times: &Times, message: Option<ToLink>) -> Result<Option<First>, Refusal> {
         let (to, mut inbox) = mpsc::unbounded_channel();
         let (acknowledge, acknowledged) = oneshot::channel();
+        let acknowledged = Some(acknowledged);
         acknowledge.send(()).unwrap();
         to.send(ToLink::Asked(Asked { acknowledged, trust })).unwrap();
         if let Some(message) = message {
@@ -169,12 +172,14 @@ mod tests {
         };
         let (to, mut inbox) = mpsc::unbounded_channel();
         let (acknowledge, acknowledged) = oneshot::channel();
+        let acknowledged = Some(acknowledged);
         let trust = Trust::Proven;
         to.send(ToLink::Asked(Asked { acknowledged, trust })).unwrap();
         assert_eq!(wait_within(&times, &mut inbox).await, Err(Refusal::TimedOut));
         drop(acknowledge);
 
         let (acknowledge, acknowledged) = oneshot::channel();
+        let acknowledged = Some(acknowledged);
         to.send(ToLink::Asked(Asked { acknowledged, trust })).unwrap();
         drop(acknowledge);
         to.send(ToLink::Refused(Refusal::HostUnreachable)).unwrap();

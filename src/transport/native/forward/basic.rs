@@ -105,8 +105,10 @@ impl Session<'_> {
         let link = link::start(connection, (), self.connections.silence, tell);
         if waits_for_answer && let Some(place) = self.writer.writable().await {
             // The agent dials by itself, and ends the session where it cannot.
-            let (acknowledged, trust) = (place.mark(), Trust::Unknown);
-            link.send(ToLink::Asked(Asked { acknowledged, trust }));
+            link.send(ToLink::Asked(Asked {
+                acknowledged: Some(place.mark()),
+                trust: Trust::Unknown,
+            }));
         }
         let mut unsent: VecDeque<Bytes> = VecDeque::new();
         let mut pace = Pace::new(self.connections.rate_limit);

@@ -29,7 +29,7 @@ const FAREWELL: Duration = Duration::from_secs(30);
 
 /// What a link tells the session.
 #[derive(Debug)]
-pub(super) enum FromLink {
+pub(in crate::transport) enum FromLink {
     /// Bytes from the program.
     Data(Bytes),
     /// The program has taken so many bytes.
@@ -42,7 +42,7 @@ pub(super) enum FromLink {
 
 /// What the session tells a link.
 #[derive(Debug)]
-pub(super) enum ToLink {
+pub(in crate::transport) enum ToLink {
     /// Bytes for the program.
     Data(Bytes),
     /// The far end has finished.
@@ -55,25 +55,25 @@ pub(super) enum ToLink {
 
 /// The session's hold on a link. Dropped, the program's connection is reset.
 #[derive(Debug)]
-pub(super) struct Link {
+pub(in crate::transport) struct Link {
     to: mpsc::UnboundedSender<ToLink>,
     room: Arc<Semaphore>,
 }
 
 impl Link {
-    pub(super) fn send(&self, message: ToLink) {
+    pub(in crate::transport) fn send(&self, message: ToLink) {
         // A link that is gone has said so.
         let _ = self.to.send(message);
     }
 
     /// So many of its bytes have left.
-    pub(super) fn sent(&self, bytes: usize) {
+    pub(in crate::transport) fn sent(&self, bytes: usize) {
         self.room.add_permits(bytes);
     }
 }
 
 /// Begins to carry a connection. What it has to say comes with `id`.
-pub(super) fn start<Id: Copy + Send + 'static>(
+pub(in crate::transport) fn start<Id: Copy + Send + 'static>(
     connection: Connection,
     id: Id,
     silence: Duration,

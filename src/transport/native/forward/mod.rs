@@ -1,9 +1,9 @@
 //! A port session: local connections joined to the streams, or the bare bytes, of a data channel.
 
 pub(super) mod adopted;
-mod answer;
+pub(in crate::transport) mod answer;
 mod basic;
-mod link;
+pub(in crate::transport) mod link;
 mod mux;
 mod pace;
 mod size;

@@ -122,7 +122,7 @@ impl Session<'_> {
                 place = writer.writable(), if waits.is_none() && sends => match place {
                     Some(place) => {
                         if let Some(id) = self.next_asked() {
-                            let asked = Asked { acknowledged: place.mark(), trust: self.trust };
+                            let asked = Asked { acknowledged: Some(place.mark()), trust: self.trust };
                             if let Some(stream) = self.streams.get(&id) {
                                 stream.link.send(ToLink::Asked(asked));
                             }

@@ -1,0 +1,449 @@
+//! Forwards through AWS's plugin: our listener, its port. The plugin is a stand-in that writes down how it was
+//! started, or ssmx itself under the plugin's name.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tokio::net::TcpSocket;
+
+use crate::env::TestEnv;
+
+/// Nothing here takes so long; a story that waits for it has failed.
+const PATIENCE: Duration = Duration::from_secs(30);
+const LOOK: Duration = Duration::from_millis(5);
+const NODE: &str = "i-0a1b2c3d4e5f60003";
+const PLUGIN: &str = "session-manager-plugin";
+
+/// Puts a program under the plugin's name before all others.
+fn put(env: &mut TestEnv, script: &str) -> PathBuf {
+    let directory = env.home().join("bin");
+    fs::create_dir_all(&directory).unwrap();
+    let file = directory.join(PLUGIN);
+    fs::write(&file, script).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+    env.set(
+        "PATH",
+        &format!("{}:/usr/local/bin:/usr/bin:/bin", directory.display()),
+    );
+    file
+}
+
+/// ssmx as the plugin: a copy, since ssmx does not take itself for the official one.
+fn ourselves(env: &mut TestEnv) {
+    let directory = env.home().join("bin");
+    fs::create_dir_all(&directory).unwrap();
+    fs::copy(env!("CARGO_BIN_EXE_ssmx"), directory.join(PLUGIN)).unwrap();
+    env.set(
+        "PATH",
+        &format!("{}:/usr/local/bin:/usr/bin:/bin", directory.display()),
+    );
+}
+
+fn service(serve: fn(TcpStream)) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            thread::spawn(move || serve(stream));
+        }
+    });
+    port
+}
+
+fn echo(stream: TcpStream) {
+    let (mut from, mut to) = (stream.try_clone().unwrap(), stream);
+    // A client that has gone is no failure of the service.
+    drop(std::io::copy(&mut from, &mut to));
+    drop(to.shutdown(Shutdown::Write));
+}
+
+/// A port where nobody listens for as long as this is held: a socket that is bound has it, and takes nothing.
+fn deaf_port() -> (TcpSocket, u16) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let port = socket.local_addr().unwrap().port();
+    (socket, port)
+}
+
+/// A forward that runs until it is dropped.
+struct Running {
+    child: Child,
+    port: u16,
+    session: String,
+}
+
+impl Running {
+    fn start(env: &TestEnv, words: &[&str]) -> Self {
+        let mut child = env
+            .command(&["forward", "-o", "json"])
+            .args(words)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let mut said = BufReader::new(child.stdout.take().unwrap());
+        said.read_line(&mut line).unwrap();
+        let Ok(told) = serde_json::from_str::<Value>(&line) else {
+            child.kill().unwrap();
+            let mut said = String::new();
+            child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+            panic!("no forward: {line} {said}");
+        };
+        Self {
+            child,
+            port: u16::try_from(told["local"]["port"].as_u64().unwrap()).unwrap(),
+            session: told["session"].as_str().unwrap().to_owned(),
+        }
+    }
+
+    fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream
+    }
+
+    fn check_echo(&self, length: usize) {
+        let sent: Vec<u8> = (0..length).map(|at| ((at * 7) >> 3) as u8).collect();
+        let mut stream = self.connect();
+        let mut writing = stream.try_clone().unwrap();
+        let out = sent.clone();
+        let writer = thread::spawn(move || writing.write_all(&out));
+        let mut heard = vec![0; length];
+        stream.read_exact(&mut heard).unwrap();
+        writer.join().unwrap().unwrap();
+        assert!(heard == sent, "{length} bytes came back changed");
+    }
+
+    fn interrupt(mut self) -> String {
+        kill_process(Pid::from_child(&self.child), Signal::INT).unwrap();
+        self.said()
+    }
+
+    fn said(&mut self) -> String {
+        self.child.wait().unwrap();
+        let mut said = String::new();
+        self.child
+            .stderr
+            .take()
+            .unwrap()
+            .read_to_string(&mut said)
+            .unwrap();
+        said
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn wait_for(what: impl Fn() -> bool) {
+    let since = Instant::now();
+    while !what() {
+        assert!(since.elapsed() < PATIENCE);
+        thread::sleep(LOOK);
+    }
+}
+
+/// The plugins that a process has started.
+fn plugins_of(program: &Child) -> Vec<Pid> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc").unwrap().flatten() {
+        let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else {
+            continue;
+        };
+        let parent = stat
+            .rsplit_once(')')
+            .and_then(|(_, rest)| rest.split_whitespace().nth(1));
+        if parent == Some(&program.id().to_string()) {
+            let pid: i32 = entry.file_name().to_str().unwrap().parse().unwrap();
+            found.push(Pid::from_raw(pid).unwrap());
+        }
+    }
+    found
+}
+
+/// Whether it runs: one that nobody has waited for yet does not.
+fn is_alive(process: Pid) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", process.as_raw_nonzero()));
+    stat.is_ok_and(|stat| !stat.rsplit_once(')').unwrap().1.trim_start().starts_with('Z'))
+}
+
+fn through_plugin<'a>(words: &[&'a str]) -> Vec<&'a str> {
+    [&["--transport", "plugin"], words].concat()
+}
+
+#[test]
+fn our_listener_leads_through_the_plugins_port() {
+    let mut env = TestEnv::new();
+    ourselves(&mut env);
+    let spec = format!(":{}", service(echo));
+    let forward = Running::start(&env, &through_plugin(&[NODE, &spec]));
+    assert_eq!(plugins_of(&forward.child).len(), 1);
+    thread::scope(|scope| {
+        for _ in 0..10 {
+            scope.spawn(|| forward.check_echo(100_000));
+        }
+    });
+    forward.check_echo(2_000_000);
+    // One that shuts its side still hears the answer, though the plugin knows no half-close.
+    let mut stream = forward.connect();
+    stream.write_all(b"hello").unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    let mut heard = [0; 5];
+    stream.read_exact(&mut heard).unwrap();
+    assert_eq!(heard, *b"hello");
+    drop(stream);
+    let plugin = plugins_of(&forward.child)[0];
+    let said = forward.interrupt();
+    assert!(!said.contains("Waiting for connections"), "{said}");
+    assert!(!is_alive(plugin), "the plugin has left too");
+    assert_eq!(env.sandbox.calls_of("ssm:StartSession").len(), 1);
+    assert!(!env.sandbox.calls_of("ssm:TerminateSession").is_empty());
+}
+
+#[test]
+fn a_port_where_nobody_listens_resets_the_connection() {
+    let mut env = TestEnv::new();
+    ourselves(&mut env);
+    let (_held, port) = deaf_port();
+    let forward = Running::start(&env, &through_plugin(&[NODE, &format!(":{port}")]));
+    let error = forward.connect().read(&mut [0; 8]).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    let said = forward.interrupt();
+    assert!(said.contains("the remote end refused a connection"), "{said}");
+}
+
+#[test]
+fn what_becomes_of_the_session_is_read_from_the_plugins_words() {
+    let mut env = TestEnv::new();
+    ourselves(&mut env);
+    let spec = format!(":{}", service(echo));
+    // Its time is over: the next connection starts another one.
+    let mut forward = Running::start(&env, &through_plugin(&[NODE, &spec]));
+    forward.check_echo(1000);
+    let ended = env
+        .sandbox
+        .gateway()
+        .terminate(&forward.session, "Session timed out due to inactivity.");
+    assert!(ended);
+    wait_for(|| {
+        let mut stream = forward.connect();
+        let mut heard = [0];
+        stream.write_all(b"x").is_ok() && stream.read_exact(&mut heard).is_ok()
+    });
+    assert_eq!(env.sandbox.calls_of("ssm:StartSession").len(), 2);
+    // Somebody ends it: so does the forward.
+    let second = env.sandbox.sessions().last().unwrap().id.to_string();
+    env.sandbox.gateway().terminate(&second, "");
+    let said = forward.said();
+    assert!(said.contains("AWS ended the session for its idle"), "{said}");
+    assert!(said.contains("the session was terminated"), "{said}");
+}
+
+#[test]
+fn a_plugin_that_dies_is_started_again() {
+    let mut env = TestEnv::new();
+    ourselves(&mut env);
+    let spec = format!(":{}", service(echo));
+    let forward = Running::start(&env, &through_plugin(&[NODE, &spec]));
+    forward.check_echo(1000);
+    let mut held = forward.connect();
+    held.write_all(b"x").unwrap();
+    held.read_exact(&mut [0]).unwrap();
+    kill_process(plugins_of(&forward.child)[0], Signal::KILL).unwrap();
+    let error = held.read(&mut [0; 8]).unwrap_err();
+    assert_eq!(
+        error.kind(),
+        std::io::ErrorKind::ConnectionReset,
+        "cut, and not ended"
+    );
+    wait_for(|| {
+        let mut stream = forward.connect();
+        stream.write_all(b"x").is_ok() && stream.read_exact(&mut [0]).is_ok()
+    });
+    let said = forward.interrupt();
+    assert!(said.contains("the plugin failed"), "{said}");
+}
+
+/// A plugin that writes down how it was started, then carries nothing.
+fn recording(env: &mut TestEnv) -> PathBuf {
+    let record = env.home().join("record");
+    put(
+        env,
+        &format!(
+            "#!/bin/sh\n[ \"$1\" = --version ] && {{ echo 1.2.677.0; exit; }}\n\
+             {{ printf '%s\\n' \"$@\"; echo \"response=$AWS_SSM_START_SESSION_RESPONSE\"; \
+             ps -o pgid= $$; ps -o pgid= $PPID; }} > {}\n\
+             echo 'Cannot perform start session: the agent has left'\n",
+            record.display()
+        ),
+    );
+    record
+}
+
+#[test]
+fn the_plugin_is_started_as_the_aws_cli_starts_it_and_out_of_reach_of_the_terminal() {
+    let mut env = TestEnv::new();
+    let record = recording(&mut env);
+    let told = env.run(&[
+        "forward",
+        "--transport",
+        "plugin",
+        "-p",
+        "prod",
+        NODE,
+        "0:db.internal:5432",
+    ]);
+    assert_eq!(told.status, 255, "{told}");
+    assert!(
+        told.stderr
+            .contains("the plugin could not carry the session: the agent has left"),
+        "{told}"
+    );
+    let record = fs::read_to_string(record).unwrap();
+    let [
+        response_in,
+        region,
+        operation,
+        profile,
+        request,
+        endpoint,
+        response,
+        group,
+        ours,
+    ] = record.lines().collect::<Vec<_>>()[..]
+    else {
+        panic!("{record}");
+    };
+    assert_eq!(response_in, "AWS_SSM_START_SESSION_RESPONSE");
+    assert_eq!(
+        (region, operation, profile),
+        ("eu-west-2", "StartSession", "prod")
+    );
+    let request: Value = serde_json::from_str(request).unwrap();
+    assert_eq!(
+        request["DocumentName"],
+        "AWS-StartPortForwardingSessionToRemoteHost"
+    );
+    assert_eq!(request["Parameters"]["host"][0], "db.internal");
+    assert_eq!(endpoint, env.sandbox.endpoint());
+    assert!(response.starts_with("response={"), "{response}");
+    assert_ne!(group.trim(), ours.trim(), "a group of its own");
+    assert_eq!(env.sandbox.calls_of("ssm:TerminateSession").len(), 1);
+}
+
+#[test]
+fn a_word_about_the_transport_reaches_a_forward_wherever_it_stands() {
+    let mut env = TestEnv::new();
+    let record = recording(&mut env);
+    let preset = |more: &str| {
+        format!(
+            "[presets.db]\ntarget = \"name=prod-bastion\"\nprofile = \"prod\"\nport = 80\nlocal = 0\n{more}"
+        )
+    };
+    let is_by_plugin = |env: &TestEnv, words: &[&str]| {
+        drop(fs::remove_file(&record));
+        let words = [&["forward", "db"][..], words, &["--", "true"]].concat();
+        let told = env.run(&words);
+        assert_eq!(told.status == 255, record.exists(), "{told}");
+        record.exists()
+    };
+    for (config, words, expected) in [
+        (preset(""), &[][..], false),
+        (preset("transport = \"plugin\"\n"), &[], true),
+        (preset("[profiles.prod]\ntransport = \"plugin\"\n"), &[], true),
+        (
+            preset("transport = \"native\"\n[profiles.prod]\ntransport = \"plugin\"\n"),
+            &[],
+            false,
+        ),
+        (preset("[defaults]\ntransport = \"plugin\"\n"), &[], true),
+        (
+            preset("transport = \"plugin\"\n"),
+            &["--transport", "native"],
+            false,
+        ),
+    ] {
+        env.config(&config);
+        assert_eq!(is_by_plugin(&env, words), expected, "{config} {words:?}");
+    }
+    env.config(&preset("transport = \"plugin\"\n"));
+    env.set("SSMX_TRANSPORT", "native");
+    assert!(!is_by_plugin(&env, &[]), "what is said now counts first");
+}
+
+#[test]
+fn a_plugin_that_is_missing_or_old_is_told_before_a_session_starts() {
+    let mut env = TestEnv::new();
+    let words = ["forward", "--transport", "plugin", NODE, ":80"];
+    put(&mut env, "#!/bin/sh\necho 1.2.463.0\n");
+    let told = env.run(&words);
+    assert_eq!(told.status, 255, "{told}");
+    assert!(told.stderr.contains("1.2.463.0"), "{told}");
+    assert!(told.stderr.contains("hint: install it"), "{told}");
+    let directory = env.home().join("empty");
+    fs::create_dir(&directory).unwrap();
+    env.set("PATH", directory.to_str().unwrap());
+    let told = env.run(&words);
+    assert!(told.status == 255 || told.stderr.contains("version"), "{told}");
+    assert!(env.sandbox.sessions().is_empty());
+}
+
+#[test]
+fn socks_goes_through_the_plugin_too() {
+    let mut env = TestEnv::new();
+    ourselves(&mut env);
+    let mut child = env
+        .command(&[
+            "socks",
+            "-o",
+            "json",
+            "--local",
+            "0",
+            "--transport",
+            "plugin",
+            NODE,
+        ])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let mut said = BufReader::new(child.stdout.take().unwrap());
+    said.read_line(&mut line).unwrap();
+    let told: Value = serde_json::from_str(&line).unwrap();
+    let port = u16::try_from(told["local"]["port"].as_u64().unwrap()).unwrap();
+    let ask = |name: &str, port_there: u16| {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut request = vec![5, 1, 0, 5, 1, 0, 3, u8::try_from(name.len()).unwrap()];
+        request.extend(name.as_bytes());
+        request.extend(port_there.to_be_bytes());
+        stream.write_all(&request).unwrap();
+        let mut reply = [0; 12];
+        stream.read_exact(&mut reply).unwrap();
+        (reply[3], stream)
+    };
+    let (reply, mut stream) = ask("localhost", service(echo));
+    assert_eq!(reply, 0);
+    stream.write_all(b"x").unwrap();
+    stream.read_exact(&mut [0]).unwrap();
+    let (_held, deaf) = deaf_port();
+    assert_eq!(ask("localhost", deaf).0, 5);
+    assert_eq!(ask("nowhere.internal", 80).0, 4);
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    child.wait().unwrap();
+}
