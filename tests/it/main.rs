@@ -20,6 +20,7 @@ mod identities;
 mod ls;
 mod mistakes;
 mod oracles;
+mod page;
 mod picker;
 mod plugin_forward;
 mod secrets;

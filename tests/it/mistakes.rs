@@ -1,6 +1,5 @@
 //! What can be got wrong, and what is said then: one page for each kind, the exit status beside each message.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::net::TcpListener;
 use std::process::Stdio;
@@ -9,36 +8,10 @@ use insta::assert_snapshot;
 use ssmx_sandbox::scenario::Ping;
 use ssmx_sandbox::{ApiFault, Effect};
 
-use crate::env::{TestEnv, Told};
+use crate::env::TestEnv;
+use crate::page::Page;
 
 const WEB: &str = "i-0a1b2c3d4e5f60001";
-
-/// Runs and their answers, one below the other.
-#[derive(Default)]
-struct Page {
-    text: String,
-}
-
-impl Page {
-    fn run(&mut self, env: &TestEnv, words: &[&str]) {
-        self.note(words, &env.run(words));
-    }
-
-    fn note(&mut self, words: &[&str], told: &Told) {
-        assert_ne!(told.status, 0, "{words:?} was not refused: {told}");
-        assert!(!told.stderr.contains("panicked"), "{words:?}: {told}");
-        let line = shlex::try_join(words.iter().map(|word| match word.strip_suffix("bundle.pem") {
-            Some(_) => "$HOME/bundle.pem",
-            None => *word,
-        }));
-        let line = line.unwrap();
-        writeln!(self.text, "$ ssmx {line}\n{told}").unwrap();
-    }
-
-    fn heading(&mut self, words: &str) {
-        writeln!(self.text, "# {words}").unwrap();
-    }
-}
 
 #[test]
 fn words_that_mean_nothing() {

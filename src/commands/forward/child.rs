@@ -29,6 +29,20 @@ fn fill(words: &[OsString], ends: &[End]) -> Result<Vec<OsString>, CommandError>
     words.iter().map(|word| fill_one(word, ends)).collect()
 }
 
+/// Whether the words will do for forwards of these names, before anything is started for them.
+///
+/// # Errors
+/// As for [`fill`].
+pub fn check<'a>(words: &[OsString], names: impl Iterator<Item = &'a str>) -> Result<(), CommandError> {
+    let end = |name: &str| End {
+        name: name.to_owned(),
+        host: String::new(),
+        port: None,
+    };
+    let ends: Vec<End> = names.map(end).collect();
+    fill(words, &ends).map(drop)
+}
+
 fn fill_one(word: &OsStr, ends: &[End]) -> Result<OsString, CommandError> {
     let mut filled = Vec::new();
     let mut rest = word.as_bytes();
@@ -216,6 +230,9 @@ mod tests {
     fn a_forward_that_is_not_there_is_an_error() {
         let error = fill(&[OsString::from("{prod-dbx.port}")], &ends()).unwrap_err();
         assert_eq!(error.status(), 252);
+        let words = [OsString::from("{cache.port}")];
+        assert!(check(&words, ["prod-db", "cache"].into_iter()).is_ok());
+        assert!(check(&words, ["prod-db"].into_iter()).is_err());
     }
 
     #[test]

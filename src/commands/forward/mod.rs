@@ -129,6 +129,7 @@ pub async fn run(ctx: &Context, mut args: Args) -> Result<Exit, CommandError> {
         args.words.clone()
     };
     let wishes = wishes(ctx, &args, &words)?;
+    child::check(&args.command, wishes.iter().map(|(wish, _)| wish.name.as_str()))?;
     if let Some(name) = &args.save {
         save(ctx, name, &wishes)?;
     }

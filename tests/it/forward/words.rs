@@ -2,8 +2,11 @@
 
 use std::net::TcpListener;
 
+use insta::assert_snapshot;
+
 use super::far::{NODE, echo, service, spec};
 use crate::env::TestEnv;
+use crate::page::Page;
 
 #[test]
 fn a_command_finds_its_port_and_its_status_is_ours() {
@@ -21,44 +24,178 @@ fn a_command_finds_its_port_and_its_status_is_ours() {
     assert_eq!(told.status, 7, "{told}");
     assert_eq!(told.stdout, "127.0.0.1\n", "stdout is the command's alone");
     assert_eq!(env.sandbox.calls_of("ssm:TerminateSession").len(), 1);
+    let told = env.run(&["forward", NODE, &port, "--", "/nowhere/program"]);
+    assert_eq!(told.status, 255, "{told}");
+    assert!(told.stderr.contains("cannot start `/nowhere/program`"), "{told}");
+    assert_eq!(env.sandbox.calls_of("ssm:TerminateSession").len(), 2);
 }
 
 #[test]
 fn what_makes_no_sense_is_said_before_anything_starts() {
     let env = TestEnv::new();
-    env.config("[presets.lost]\ntarget = \"name=prod-bastion\"\nport = 80\nlocal = 0\n");
-    let busy = TcpListener::bind("127.0.0.1:0").unwrap();
-    let busy = format!("{}:80", busy.local_addr().unwrap().port());
-    for (words, status, said) in [
-        (&["los"][..], 252, "there is no preset or group `los`"),
-        (&["prod-web"], 252, "name the port too"),
-        (&["8080:80"], 252, "is a forward without a target before it"),
-        (&["prod-web", "0"], 252, "the remote port cannot be 0"),
-        (&["prod-web", "65536"], 252, "is above 65535"),
-        (&["prod-web", "my db:80"], 252, "the host has a space in it"),
+    let mut page = Page::default();
+    let long = format!("/{}:80", "x".repeat(104));
+    page.heading("no preset, no target, no forward");
+    for words in [
+        &["los"][..],
+        &["prod-web"],
+        &["8080:80"],
+        &["preset/prod-web"],
+        &["nobody", ":80"],
+        &["prod-batch", ":80"],
+        &["prod-legacy", ":80"],
+        &["prod-worker", ":80"],
+    ] {
+        page.run(&env, &[&["forward"], words].concat());
+    }
+    page.heading("what is no forward");
+    for spec in [
+        "0",
+        "65536",
+        ":0",
+        "65536:80",
+        "80:65536",
+        "99999999999999999999:80",
+        "db.internal:0",
+        "db.internal:65536",
+        "my db:80",
+        "db\u{1b}[31m:80",
+        "-db:80",
+        "d..b:80",
+        "8080::80",
+        "::1:80",
+        "[::1:80",
+        "[::1]80",
+        "[nonsense]:80",
+        "1:2:3:4:5",
+        "nowhere:8080:db:80",
+        "/run/db.sock:0",
+        "/run/:80",
+        "/run/db.sock",
+        long.as_str(),
+    ] {
+        page.run(&env, &["forward", "prod-web", spec]);
+    }
+    page.heading("what this machine does not have, or has already");
+    page.run(&env, &["forward", "prod-web", "192.0.2.1:0:db.internal:80"]);
+    page.run(&env, &["forward", "prod-web", "[2001:db8::1]:0:db.internal:80"]);
+    page.run(&env, &["forward", "prod-web", "/etc/hostname:80"]);
+    page.run(&env, &["forward", "prod-web", "/nowhere/db.sock:80"]);
+    page.heading("options");
+    for words in [
+        &["prod-web", ":80", "--sessions", "0"][..],
+        &["prod-web", ":80", "--sessions", "33"],
+        &["prod-web", ":80", "--max-age", "soon"],
+        &["prod-web", ":80", "--idle-timeout", "-1s"],
+        &["prod-web", ":80", "--name", "x"],
+        &["prod-web", ":80", "--detach", "--name", "../x"],
+        &["prod-web", ":80", "--detach", "--", "true"],
+        &["prod-web", ":80", ":81", "--save", "both"],
+        &["prod-web", ":80", "--save", "ps"],
+        &["prod-web", ":80", "--", "echo", "{found.port}"],
+        &["stop", "nothing"],
+        &["stop"],
+        &["logs", "nothing"],
+        &["logs", "../x"],
+    ] {
+        page.run(&env, &[&["forward"], words].concat());
+    }
+    page.heading("presets of the config");
+    env.config(
+        "[presets.lost]\ntarget = \"name=nobody\"\nport = 80\nlocal = 0\n\
+         [presets.all-gone]\ntarget = [\"name=prod-batch\", \"name=prod-cache\"]\nport = 80\nlocal = 0\n",
+    );
+    for name in ["lost", "all-gone", "lots"] {
+        page.run(&env, &["forward", name]);
+    }
+    for (what, text) in [
+        ("no target", "port = 80\n"),
+        ("a target that is none", "target = \"prod-web\"\nport = 80\n"),
+        ("no port", "target = \"name=prod-web\"\n"),
+        ("port", "target = \"name=prod-web\"\nport = 65536\n"),
         (
-            &["prod-web", "192.0.2.1:0:db:80"],
-            252,
-            "is not an address of this machine",
+            "host",
+            "target = \"name=prod-web\"\nport = 80\nhost = \"my db\"\n",
         ),
-        (&["nobody", ":80"], 252, "bears the name `nobody`"),
-        (&["prod-batch", ":80"], 254, "stopped"),
-        (&["prod-web", &busy], 255, "is in use"),
         (
-            &["lost", "--", "echo", "{found.port}"],
-            252,
-            "names no forward of this run",
+            "bind",
+            "target = \"name=prod-web\"\nport = 80\nbind = \"everywhere\"\n",
         ),
         (
-            &["stop", "nothing"],
-            252,
-            "there is no detached forward `nothing`",
+            "sessions",
+            "target = \"name=prod-web\"\nport = 80\nsessions = 0\n",
+        ),
+        (
+            "max_age",
+            "target = \"name=prod-web\"\nport = 80\nmax_age = \"soon\"\n",
         ),
     ] {
-        let told = env.run(&[&["forward"], words].concat());
-        assert_eq!(told.status, status, "{words:?} {told}");
-        assert!(told.stderr.contains(said), "{words:?} {told}");
+        page.heading(what);
+        env.config(&format!("[presets.db]\n{text}"));
+        page.run(&env, &["forward", "db"]);
     }
+    page.heading("a command's word as a name");
+    env.config("[presets.ps]\ntarget = \"name=prod-web\"\nport = 80\n");
+    page.run(&env, &["forward", "db"]);
+    assert_snapshot!(page.text);
+    assert!(
+        env.sandbox.sessions().is_empty(),
+        "nothing was started for nothing"
+    );
+}
+
+#[test]
+fn an_occupied_port_is_told_with_whoever_has_it() {
+    let env = TestEnv::new();
+    let busy = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = busy.local_addr().unwrap().port();
+    let told = env.run(&["forward", "prod-web", &format!("{port}:80")]);
+    assert_eq!(told.status, 255, "{told}");
+    let holder = format!("port {port} on 127.0.0.1 is in use by `it");
+    assert!(told.stderr.contains(&holder), "{told}");
+    assert!(told.stderr.contains("hint: choose another local port"), "{told}");
+    // The same port for two forwards of one run.
+    drop(busy);
+    let told = env.run(&[
+        "forward",
+        "prod-web",
+        &format!("{port}:80"),
+        &format!("{port}:81"),
+    ]);
+    assert_eq!(told.status, 255, "{told}");
+    assert!(told.stderr.contains("is in use"), "{told}");
+    assert!(
+        env.sandbox.sessions().is_empty(),
+        "nothing was started for nothing"
+    );
+}
+
+#[test]
+fn a_privileged_port_is_not_for_everybody() {
+    let env = TestEnv::new();
+    // A network of its own, where ports below 1024 are privileged whatever this machine says, and no privilege.
+    let program = env!("CARGO_BIN_EXE_ssmx");
+    let inner = format!(
+        "ip link set lo up && exec setpriv --bounding-set=-net_bind_service --inh-caps=-net_bind_service \
+         {program} forward prod-web 443:443"
+    );
+    let mut outside = env.other("unshare");
+    let possible = outside.args(["--net", "sh", "-c", "ip link set lo up"]).output();
+    if !possible.is_ok_and(|output| output.status.success()) {
+        return;
+    }
+    let output = env
+        .other("unshare")
+        .args(["--net", "sh", "-c", &inner])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(255), "{said}");
+    assert!(
+        said.contains("port 443 on 127.0.0.1 is not for this user to take"),
+        "{said}"
+    );
+    assert!(said.contains("hint: ports below 1024 want privileges"), "{said}");
 }
 
 #[test]
