@@ -66,12 +66,14 @@ pub enum Extent {
 }
 
 impl Extent {
-    /// What the words of a command line ask for, if they ask for help.
+    /// What the words of a command line ask for. Who asks for no help gets the whole, since usage that is shown with a
+    /// mistake leaves nothing out.
     pub fn asked(words: &[OsString]) -> Self {
-        if words.iter().any(|word| word == "--help") {
-            Self::Whole
-        } else {
-            Self::Screen
+        // `-h`, or behind other letters.
+        let is_short = |word: &&str| word.starts_with('-') && !word.starts_with("--") && word.ends_with('h');
+        match words.iter().filter_map(|word| word.to_str()).find(is_short) {
+            Some(_) if !words.iter().any(|word| word == "--help") => Self::Screen,
+            _ => Self::Whole,
         }
     }
 }
