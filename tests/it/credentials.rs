@@ -206,13 +206,15 @@ fn a_login_by_code_serves_profiles_of_both_kinds() {
     let tokens = cached(&env, "sso/cache");
     assert_eq!(tokens.len(), 2);
     tokens.iter().for_each(|file| assert_private(file));
-    for words in [
-        ["login", "--sso-session", "no"],
-        ["login", "--sso-session", "gone"],
+    for (session, words) in [
+        ("no", "the login was refused in the browser"),
+        ("gone", "nobody finished the login in time"),
     ] {
-        let told = env.run(&words);
+        let told = env.run(&["login", "--sso-session", session]);
         assert_eq!(told.status, 253, "{told}");
+        assert!(told.stderr.contains(words), "{told}");
     }
+    assert_eq!(cached(&env, "sso/cache").len(), 2);
 }
 
 #[test]

@@ -72,6 +72,16 @@ fn diagnosis_of(env: &TestEnv, target: &str) -> Value {
     serde_json::from_str(&told.stdout).unwrap_or_else(|_| panic!("{told}"))
 }
 
+/// There is something to do, and its commands act where was looked.
+fn assert_pasteable(finding: &Value) {
+    let fix = finding["fix"].as_array().unwrap();
+    assert!(!fix.is_empty(), "{finding:#}");
+    for line in fix.iter().filter_map(Value::as_str) {
+        let is_command = line.starts_with("aws ") || line.starts_with("ssmx exec ");
+        assert!(!is_command || line.contains("--region eu-west-2"), "{line}");
+    }
+}
+
 #[test]
 fn each_cause_is_named_first_with_what_to_do() {
     let isolated = "default_route = \"\"\n";
@@ -164,7 +174,7 @@ fn each_cause_is_named_first_with_what_to_do() {
             cause["evidence"].as_str().unwrap().contains(words),
             "{diagnosis:#}"
         );
-        assert!(!cause["fix"].as_array().unwrap().is_empty(), "{diagnosis:#}");
+        assert_pasteable(cause);
     }
 }
 
@@ -238,7 +248,7 @@ fn settings_that_end_every_shell_are_named() {
             cause["evidence"].as_str().unwrap().contains(words),
             "{diagnosis:#}"
         );
-        assert!(!cause["fix"].as_array().unwrap().is_empty(), "{diagnosis:#}");
+        assert_pasteable(cause);
     }
     // As they should be, none of them is to blame.
     let all = format!(

@@ -119,6 +119,7 @@ pub async fn look(ctx: &Context, resolved: &Resolved, wanted: &Wanted<'_>) -> Re
     );
     findings.extend(deeper);
     findings.push(rights::caller(&Start {
+        node: id,
         on_node: &start.0,
         unchecked: &start.1,
         on_document: &start.2,
@@ -129,7 +130,7 @@ pub async fn look(ctx: &Context, resolved: &Resolved, wanted: &Wanted<'_>) -> Re
     if let Some((far, facts_of_far)) = far {
         findings.extend(far::findings(id, facts.as_ref().ok(), far, &facts_of_far));
     }
-    Report { findings }
+    Report { findings }.in_scope(aws.profile(), aws.region())
 }
 
 /// Hybrid machines are none of EC2's.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::report::Finding;
+use super::report::{Finding, LOGIN};
 use crate::aws::error::{ErrorKind, ServiceError};
 use crate::aws::identity::Identity;
 use crate::aws::{Aws, env};
@@ -47,7 +47,7 @@ pub fn identity(told: &Result<Identity, ServiceError>, story: &str) -> Finding {
         Err(error) => {
             let finding = Finding::fail(CREDENTIALS, format!("{error} ({story})"));
             match error.kind {
-                ErrorKind::LoginNeeded => finding.fix("ssmx login"),
+                ErrorKind::LoginNeeded => finding.fix(LOGIN),
                 ErrorKind::Unreachable => finding.symptom(),
                 _ => finding
                     .fix("renew them; `ssmx whoami --profile NAME` shows what comes of another profile"),

@@ -111,7 +111,7 @@ async fn of_machine(ctx: &Context) -> Report {
         machine::identity(&identity, &aws.credentials_story()),
     ]);
     findings.extend(around);
-    Report { findings }
+    Report { findings }.in_scope(aws.profile(), aws.region())
 }
 
 async fn of_target(ctx: &Context, words: &str, document: Option<&str>) -> Result<Report, CommandError> {

@@ -36,7 +36,8 @@ enum Way {
 
 /// All checks of the network, in order.
 pub fn findings(instance: &InstanceFacts, network: &Network, region: &str) -> Vec<Finding> {
-    let needed = ["ssm", "ssmmessages"].map(|name| format!("com.amazonaws.{region}.{name}"));
+    let front = if region.starts_with("cn-") { "cn." } else { "" };
+    let needed = ["ssm", "ssmmessages"].map(|name| format!("{front}com.amazonaws.{region}.{name}"));
     let endpoints = network.endpoints.as_deref().unwrap_or_default();
     let own: Vec<Option<&EndpointFact>> = needed
         .iter()
@@ -52,7 +53,7 @@ pub fn findings(instance: &InstanceFacts, network: &Network, region: &str) -> Ve
         .collect();
     let mut found = vec![way_out(instance, network, &needed, &own)];
     if own.iter().any(Option::is_some) {
-        found.push(endpoint_state(network, &needed, &own));
+        found.push(endpoint_state(instance, network, &needed, &own));
         found.push(name_servers(instance, network));
         found.push(endpoint_groups(instance, network, &own));
     }
@@ -131,7 +132,13 @@ fn way(instance: &InstanceFacts, routes: &[RouteFact]) -> Way {
     }
 }
 
-fn endpoint_state(network: &Network, needed: &[String], own: &[Option<&EndpointFact>]) -> Finding {
+fn endpoint_state(
+    instance: &InstanceFacts,
+    network: &Network,
+    needed: &[String],
+    own: &[Option<&EndpointFact>],
+) -> Finding {
+    let vpc = instance.vpc.as_deref().unwrap_or("VPC");
     for (service, endpoint) in needed.iter().zip(own) {
         let Some(endpoint) = endpoint else {
             // The other way out serves this one, if there is any.
@@ -173,8 +180,12 @@ fn endpoint_state(network: &Network, needed: &[String], own: &[Option<&EndpointF
             ENDPOINTS,
             "private DNS needs both switches of names in the VPC, and one is off",
         )
-        .fix("aws ec2 modify-vpc-attribute --vpc-id VPC --enable-dns-support")
-        .fix("aws ec2 modify-vpc-attribute --vpc-id VPC --enable-dns-hostnames"),
+        .fix(format!(
+            "aws ec2 modify-vpc-attribute --vpc-id {vpc} --enable-dns-support"
+        ))
+        .fix(format!(
+            "aws ec2 modify-vpc-attribute --vpc-id {vpc} --enable-dns-hostnames"
+        )),
         Err(error) => Finding::unknown(ENDPOINTS, error),
     }
 }

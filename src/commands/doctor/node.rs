@@ -76,7 +76,8 @@ pub fn status(id: &NodeId, checks: &Result<Option<StatusChecks>, ServiceError>) 
     match (checks.system.as_str(), checks.instance.as_str()) {
         ("ok" | "not-applicable", "ok" | "not-applicable") => Finding::pass(STATUS, "ok"),
         ("impaired", _) => Finding::fail(STATUS, "the machine below is impaired")
-            .fix(format!("move it to another one: aws ec2 stop-instances --instance-ids {id}, then start-instances")),
+            .fix(format!("aws ec2 stop-instances --instance-ids {id}"))
+            .fix(format!("then, which moves it to another machine: aws ec2 start-instances --instance-ids {id}")),
         (_, "impaired") => Finding::fail(STATUS, "the instance does not answer EC2's check: its system hangs, its disk is full or its network is misconfigured")
             .fix(format!("aws ec2 get-console-output --latest --output text --instance-id {id}"))
             .fix(format!("aws ec2 reboot-instances --instance-ids {id}")),

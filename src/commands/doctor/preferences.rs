@@ -77,8 +77,13 @@ fn encryption(preferences: &Preferences, around: &Around) -> Finding {
             .fix("or save another key in Session Manager's preferences");
         }
         Some(Err(error)) if error.kind == ErrorKind::NotFound => {
-            return Finding::fail(KMS, format!("there is no key {key} here, so every session ends at once"))
-                .fix("save another key in Session Manager's preferences: aws ssm update-document --name SSM-SessionManagerRunShell …");
+            return Finding::fail(
+                KMS,
+                format!("there is no key {key} here, so every session ends at once"),
+            )
+            .fix(
+                "save another key in Session Manager's preferences (the document SSM-SessionManagerRunShell)",
+            );
         }
         _ => {}
     }

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::aws::error::{ErrorKind, ServiceError};
+use crate::ids::Region;
 use crate::ui::text::{escape, escape_lines};
 
 /// What a check came to.
@@ -133,6 +134,14 @@ pub struct Report {
 }
 
 impl Report {
+    /// Commands that are to be pasted name the scope: without, they would act wherever the person's defaults lead.
+    #[must_use]
+    pub fn in_scope(mut self, profile: Option<&str>, region: &Region) -> Self {
+        let lines = self.findings.iter_mut().flat_map(|finding| &mut finding.fix);
+        lines.for_each(|line| *line = scoped(line, profile, region));
+        self
+    }
+
     /// The first certain cause; else what is likely; else a symptom nobody explains.
     pub fn cause(&self) -> Option<&Finding> {
         let first = |verdict: Verdict, weight: Weight| {
@@ -213,6 +222,27 @@ impl Report {
     }
 }
 
+fn scoped(line: &str, profile: Option<&str>, region: &Region) -> String {
+    let profile = profile.and_then(|profile| shlex::try_quote(profile).ok());
+    if let (LOGIN, Some(profile)) = (line, &profile) {
+        return format!("{LOGIN} {profile}");
+    }
+    let is_command = line.starts_with("aws ") || line.contains(": aws ") || line.starts_with("ssmx exec ");
+    if !is_command {
+        return line.to_owned();
+    }
+    let profile = profile.map(|profile| format!(" --profile {profile}"));
+    let scope = format!("{} --region {region}", profile.unwrap_or_default());
+    // What follows ssmx's own `--` or `--shell` is the remote's.
+    match line.strip_prefix("ssmx exec ") {
+        Some(rest) => format!("ssmx exec{scope} {rest}"),
+        None => format!("{line}{scope}"),
+    }
+}
+
+/// The way to log in, as checks have it.
+pub const LOGIN: &str = "ssmx login";
+
 /// How much is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Extent {
@@ -250,6 +280,29 @@ mod tests {
              \ncause: way out: no route\n1 more checks are not shown; --all shows them\n"
         );
         assert!(report.text(Extent::All).contains("pass     document"));
+    }
+
+    #[test]
+    fn what_is_pasted_acts_in_the_scope_that_was_looked_at() {
+        let region: Region = "eu-west-2".parse().unwrap();
+        for (line, whole) in [
+            (
+                "aws ec2 start-instances --instance-ids i-1",
+                "aws ec2 start-instances --instance-ids i-1 --profile 'a b' --region eu-west-2",
+            ),
+            ("or: aws x y", "or: aws x y --profile 'a b' --region eu-west-2"),
+            (
+                "ssmx exec i-1 --shell 'true'",
+                "ssmx exec --profile 'a b' --region eu-west-2 i-1 --shell 'true'",
+            ),
+            ("ssmx login", "ssmx login 'a b'"),
+            ("ssmx config check", "ssmx config check"),
+            ("ask your administrator of aws", "ask your administrator of aws"),
+        ] {
+            assert_eq!(scoped(line, Some("a b"), &region), whole);
+        }
+        assert_eq!(scoped("aws x y", None, &region), "aws x y --region eu-west-2");
+        assert_eq!(scoped("ssmx login", None, &region), "ssmx login");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::report::Finding;
 use crate::aws::diagnosis::settings::PREFERENCES;
 use crate::aws::error::{ErrorKind, ServiceError};
 use crate::aws::iam::Simulated;
+use crate::ids::NodeId;
 
 const RIGHTS: &str = "your rights";
 const DOCUMENT: &str = "document";
@@ -11,6 +12,8 @@ const DOCUMENT: &str = "document";
 /// What the simulator says of the caller's StartSession: on the node, on the node where the document is not to be
 /// checked, and on the document.
 pub struct Start<'a> {
+    /// The node.
+    pub node: &'a NodeId,
     /// With `ssm:SessionDocumentAccessCheck`, as StartSession calls it.
     pub on_node: &'a Told,
     /// Without: where this is denied, the policy demands the check of the document.
@@ -30,7 +33,7 @@ pub fn caller(start: &Start<'_>) -> Finding {
         Ok(on_node) => on_node,
         Err(error) => return Finding::unknown(RIGHTS, error),
     };
-    if let Some(finding) = denial(on_node) {
+    if let Some(finding) = denial(start.node, on_node) {
         return finding;
     }
     let is_checked = start.document.is_some() || start.unchecked.as_ref().is_ok_and(|told| !allows(told));
@@ -38,7 +41,7 @@ pub fn caller(start: &Start<'_>) -> Finding {
         return Finding::pass(RIGHTS, "StartSession is allowed (simulated)");
     }
     match start.on_document {
-        Ok(on_document) => denial(on_document).unwrap_or_else(|| {
+        Ok(on_document) => denial(start.node, on_document).unwrap_or_else(|| {
             Finding::pass(
                 RIGHTS,
                 "StartSession is allowed, on the node and with the document (simulated)",
@@ -52,7 +55,7 @@ fn allows(simulated: &[Simulated]) -> bool {
     simulated.iter().all(|one| one.allowed)
 }
 
-fn denial(simulated: &[Simulated]) -> Option<Finding> {
+fn denial(node: &NodeId, simulated: &[Simulated]) -> Option<Finding> {
     if allows(simulated) {
         return None;
     }
@@ -65,9 +68,9 @@ fn denial(simulated: &[Simulated]) -> Option<Finding> {
         })
         .collect();
     let fix = if simulated.iter().any(|one| one.forbidden) {
-        "something forbids it outright: a policy with Deny, a boundary or a service control policy; ask your administrator"
+        "something forbids it outright: a policy with Deny, a boundary or a service control policy; ask your administrator".to_owned()
     } else {
-        "ask for the policy that `ssmx iam-policy connect TARGET` prints"
+        format!("ask your administrator for the policy that `ssmx iam-policy connect {node}` prints")
     };
     Some(Finding::likely(RIGHTS, format!("{} (simulated)", denied.join("; "))).fix(fix))
 }
@@ -123,8 +126,10 @@ mod tests {
             simulated(false, false),
             simulated(false, true),
         );
+        let node = "i-0123456789abcdef0".parse().unwrap();
         let verdict = |on_node: &Told, unchecked: &Told, on_document: &Told, document| {
             caller(&Start {
+                node: &node,
                 on_node,
                 unchecked,
                 on_document,
