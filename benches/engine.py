@@ -100,7 +100,7 @@ def echo(world, plugin):
     """Each key's way to the terminal of the far end and back."""
     shell = Shell(world, plugin)
     shell.line("stty -icanon; echo rea''dy; cat > /dev/null")
-    shell.until(b"ready\r\n")
+    shell.until(b"ready")
     time.sleep(0.5)
     took = []
     for at in range(KEYS):
