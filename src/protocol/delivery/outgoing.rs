@@ -98,6 +98,9 @@ struct Sent {
     overdue: bool,
 }
 
+/// So many messages may be in flight at least: with one alone, each waits for the acknowledgement of the last.
+const PIPELINE: usize = 4;
+
 /// The outgoing buffer of one direction.
 #[derive(Debug)]
 pub struct Outgoing {
@@ -264,6 +267,7 @@ impl Outgoing {
             return Some(Tried::Failed);
         }
         self.limits.payload = self.limits.payload.max(trial.large.len());
+        self.window.never_below(self.limits.payload * PIPELINE);
         Some(Tried::Passed(self.limits.payload))
     }
 
