@@ -9,7 +9,6 @@ use std::time::Duration;
 use rustix::process::Signal;
 use ssmx_sandbox::ApiFault;
 use ssmx_sandbox::fault::{Faults, Resume, Trigger};
-use tokio::process::Command;
 
 use crate::env::TestEnv;
 use crate::terminal::{Terminal, numbers};
@@ -17,15 +16,9 @@ use crate::terminal::{Terminal, numbers};
 const WEB: &str = "i-0a1b2c3d4e5f60001";
 const BASTION: &str = "i-0a1b2c3d4e5f60003";
 
-fn start(env: &TestEnv, words: &[&str]) -> Terminal {
-    let mut command = env.command(words);
-    command.env("TERM", "xterm").env("NO_COLOR", "1");
-    Terminal::start(&Command::from(command))
-}
-
 /// A shell on `prod-web`, its first prompt on the screen.
 async fn shell(env: &TestEnv, words: &[&str]) -> Terminal {
-    let mut terminal = start(env, &[&["connect", "prod-web"], words].concat());
+    let mut terminal = env.terminal(&[&["connect", "prod-web"], words].concat());
     terminal.expect("prod-web (i-0a1b2c3d4e5f60001)").await;
     terminal.expect("$ ").await;
     terminal
@@ -48,7 +41,7 @@ fn nothing_is_left(env: &TestEnv, terminal: &Terminal) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shell_is_as_a_terminal_has_to_be() {
     let env = TestEnv::new();
-    let mut terminal = start(&env, &["connect", "prod-web"]);
+    let mut terminal = env.terminal(&["connect", "prod-web"]);
     let headline = terminal.expect("prod-web (i-0a1b2c3d4e5f60001)").await;
     assert_eq!(headline, "");
     let rest = terminal.expect("\r\n").await;
@@ -92,7 +85,7 @@ async fn the_headline_says_whether_the_shell_is_logged_once_that_is_known() {
     // Looked up by somebody who asked for it; from then on it costs no call.
     assert_eq!(env.run(&["describe", "prod-web"]).status, 0);
     env.sandbox.calls().clear();
-    let mut terminal = start(&env, &["connect", "prod-web"]);
+    let mut terminal = env.terminal(&["connect", "prod-web"]);
     terminal.expect(" · auto · not logged\r\n").await;
     terminal.expect("$ ").await;
     assert_eq!(env.sandbox.calls_of("ssm:GetDocument").len(), 0);
@@ -196,7 +189,7 @@ async fn a_name_that_changed_its_owner_gets_no_byte() {
     env.sandbox.faults().add(slow);
     assert!(env.sandbox.world().rename(WEB, "prod-web-old"));
     assert!(env.sandbox.world().rename(BASTION, "prod-web"));
-    let mut terminal = start(&env, &["connect", "prod-web"]);
+    let mut terminal = env.terminal(&["connect", "prod-web"]);
     terminal.expect("prod-web (i-0a1b2c3d4e5f60001)").await;
     terminal.line("touch caught").await;
     let (screen, status) = terminal.finish().await;
@@ -220,7 +213,7 @@ async fn a_name_that_changed_its_owner_gets_no_byte() {
         "something was typed into a stranger's shell"
     );
     // The second time the snapshot knows.
-    let mut terminal = start(&env, &["connect", "prod-web"]);
+    let mut terminal = env.terminal(&["connect", "prod-web"]);
     terminal.expect("prod-web (i-0a1b2c3d4e5f60003)").await;
     terminal.expect("$ ").await;
     leave(&env, terminal).await;
@@ -240,7 +233,7 @@ async fn a_remembered_node_that_is_gone_is_looked_up_anew() {
     // Replaced by an Auto Scaling group: the old id cannot be connected to, the name can.
     env.sandbox.world().remove(WEB);
     assert!(env.sandbox.world().rename(BASTION, "prod-web"));
-    let mut terminal = start(&env, &["connect", "prod-web"]);
+    let mut terminal = env.terminal(&["connect", "prod-web"]);
     terminal.expect("$ ").await;
     let started = env.sandbox.sessions();
     assert_eq!(started.last().unwrap().target, BASTION);
@@ -281,7 +274,7 @@ async fn the_plugin_is_started_as_the_aws_cli_starts_it() {
         "--reason",
         "disk full",
     ];
-    let mut terminal = start(&env, &words);
+    let mut terminal = env.terminal(&words);
     terminal.expect("this is the plugin").await;
     let (_, _) = terminal.finish().await;
     let record = fs::read_to_string(env.home().join("record")).unwrap();

@@ -389,16 +389,7 @@ fn the_loudest_log_holds_no_secret() {
         &env.run(&["whoami", "-p", "guarded", "-vv", "--mfa-code", "222222"])
             .stderr,
     );
-    for secret in [
-        "not-a-real-secret",
-        "sandbox-secret-",
-        "sandbox-token-",
-        "sandbox-sso-token-",
-        "sandbox-refresh-token-",
-        "sandbox-client-secret",
-        "sandbox-web-identity-token",
-        "222222",
-    ] {
+    for secret in crate::secrets::SECRETS {
         let line = log.lines().find(|line| line.contains(secret));
         assert_eq!(line, None, "{secret}");
     }

@@ -10,6 +10,8 @@ use ssmx_sandbox::scenario::Document;
 use ssmx_sandbox::{Options, Sandbox, Scenario};
 use tempfile::TempDir;
 
+use crate::terminal::Terminal;
+
 /// A document of the account's own, whose output comes as two streams.
 const SEPARATE: &str = r#"{"schemaVersion":"1.0","sessionType":"NonInteractiveCommands",
     "parameters":{"command":{"type":"String"},"separateOutputStream":{"type":"String","default":"False","allowedValues":["True","False"]}},
@@ -89,6 +91,13 @@ impl TestEnv {
         let mut command = self.other(env!("CARGO_BIN_EXE_ssmx"));
         command.args(words);
         command
+    }
+
+    /// The program in a terminal, without colours.
+    pub fn terminal(&self, words: &[&str]) -> Terminal {
+        let mut command = self.command(words);
+        command.env("TERM", "xterm").env("NO_COLOR", "1");
+        Terminal::start(&command.into())
     }
 
     /// Another program in the same home and environment.

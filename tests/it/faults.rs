@@ -10,7 +10,6 @@ use jiff::SignedDuration;
 use serde_json::Value;
 use ssmx_sandbox::fault::{Faults, Lossy, Pauses, Resume, Trigger, Upgrade};
 use ssmx_sandbox::{ApiFault, Effect};
-use tokio::process::Command;
 
 use crate::credentials::scenery;
 use crate::env::TestEnv;
@@ -111,12 +110,6 @@ fn weather() -> [Weather; 9] {
     ]
 }
 
-fn start(env: &TestEnv, words: &[&str]) -> Terminal {
-    let mut command = env.command(words);
-    command.env("TERM", "xterm").env("NO_COLOR", "1");
-    Terminal::start(&Command::from(command))
-}
-
 #[test]
 fn a_command_s_output_and_status_come_whole_in_any_weather() {
     let expected: String = (1..=9_000).map(|n| format!("{n}\n")).collect();
@@ -187,7 +180,7 @@ fn a_stream_is_carried_whole_both_ways_in_any_weather() {
 async fn keys_and_screen_of_a_shell_come_whole_in_any_weather() {
     for Weather { name, faults, told } in weather() {
         let env = TestEnv::new();
-        let mut terminal = start(&env, &["connect", "prod-web"]);
+        let mut terminal = env.terminal(&["connect", "prod-web"]);
         terminal.expect("$ ").await;
         let session = env.sandbox.sessions()[0].id.clone();
         env.sandbox.gateway().set_faults(&session, faults);
@@ -220,7 +213,7 @@ async fn keys_and_screen_of_a_shell_come_whole_in_any_weather() {
 
 /// A shell that prints for ever, its session's id.
 async fn talking_shell(env: &TestEnv, words: &[&str]) -> (Terminal, String) {
-    let mut terminal = start(env, &[&["connect", "prod-web"], words].concat());
+    let mut terminal = env.terminal(&[&["connect", "prod-web"], words].concat());
     terminal.expect("$ ").await;
     terminal
         .line("echo beg''un; n=0; while :; do n=$((n + 1)); echo \"line $n\"; sleep 0.05; done")

@@ -1,20 +1,11 @@
 //! Choosing with the keyboard, in a real terminal.
 
-use tokio::process::Command;
-
 use crate::env::TestEnv;
-use crate::terminal::Terminal;
-
-fn start(env: &TestEnv, words: &[&str]) -> Terminal {
-    let mut command = env.command(words);
-    command.env("TERM", "xterm").env("NO_COLOR", "1");
-    Terminal::start(&Command::from(command))
-}
 
 #[tokio::test]
 async fn a_node_is_found_by_what_is_not_its_name() {
     let env = TestEnv::new();
-    let mut terminal = start(&env, &["connect", "--dry-run"]);
+    let mut terminal = env.terminal(&["connect", "--dry-run"]);
     terminal.expect("Nodes in 111122223333 eu-west-2 (12)").await;
     // A tag; the details of the one at hand are below.
     terminal.send("shop").await;
@@ -31,7 +22,7 @@ async fn a_node_is_found_by_what_is_not_its_name() {
     assert!(terminal.is_as_before());
     // It stands on top the next time, which opens from what is remembered, without asking AWS first.
     env.sandbox.calls().clear();
-    let mut terminal = start(&env, &["connect", "--dry-run"]);
+    let mut terminal = env.terminal(&["connect", "--dry-run"]);
     terminal.expect("❯ prod-web").await;
     assert_eq!(env.sandbox.calls().count("ec2:DescribeInstances"), 0);
     terminal.send("\u{1b}").await;
@@ -43,7 +34,7 @@ async fn a_node_is_found_by_what_is_not_its_name() {
 #[tokio::test]
 async fn ssmx_alone_helps_the_newcomer_and_lets_others_choose() {
     let mut env = TestEnv::new();
-    let (screen, status) = start(&env, &["--no-cli-pager"]).finish().await;
+    let (screen, status) = env.terminal(&["--no-cli-pager"]).finish().await;
     assert!(status.success());
     assert!(
         screen.contains("ssmx connect NAME    a shell on one of them"),
@@ -54,12 +45,12 @@ async fn ssmx_alone_helps_the_newcomer_and_lets_others_choose() {
     let none = env.home().join("none").display().to_string();
     env.set("AWS_CONFIG_FILE", &none);
     env.set("AWS_SHARED_CREDENTIALS_FILE", &none);
-    let (screen, _) = start(&env, &["--no-cli-pager"]).finish().await;
+    let (screen, _) = env.terminal(&["--no-cli-pager"]).finish().await;
     assert!(screen.contains("aws configure sso"), "{screen}");
 
     let env = TestEnv::new();
     env.config("");
-    let mut terminal = start(&env, &[]);
+    let mut terminal = env.terminal(&[]);
     terminal.expect("❯").await;
     terminal.send("prod-web\r").await;
     terminal.expect("$").await;

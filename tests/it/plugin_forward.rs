@@ -2,24 +2,20 @@
 //! started, or ssmx itself under the plugin's name.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::io::{Read as _, Write as _};
+use std::net::Shutdown;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
-use std::process::{Child, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tokio::net::TcpSocket;
 
 use crate::env::TestEnv;
+use crate::forward::far::{NODE, echo, service};
+use crate::forward::running::Running;
 
-/// Nothing here takes so long; a story that waits for it has failed.
-const PATIENCE: Duration = Duration::from_secs(30);
-const LOOK: Duration = Duration::from_millis(5);
-const NODE: &str = "i-0a1b2c3d4e5f60003";
 const PLUGIN: &str = "session-manager-plugin";
 
 /// Puts a program under the plugin's name before all others.
@@ -47,24 +43,6 @@ fn ourselves(env: &mut TestEnv) {
     );
 }
 
-fn service(serve: fn(TcpStream)) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            thread::spawn(move || serve(stream));
-        }
-    });
-    port
-}
-
-fn echo(stream: TcpStream) {
-    let (mut from, mut to) = (stream.try_clone().unwrap(), stream);
-    // A client that has gone is no failure of the service.
-    drop(std::io::copy(&mut from, &mut to));
-    drop(to.shutdown(Shutdown::Write));
-}
-
 /// A port where nobody listens for as long as this is held: a socket that is bound has it, and takes nothing.
 fn deaf_port() -> (TcpSocket, u16) {
     let socket = TcpSocket::new_v4().unwrap();
@@ -73,92 +51,8 @@ fn deaf_port() -> (TcpSocket, u16) {
     (socket, port)
 }
 
-/// A forward that runs until it is dropped.
-struct Running {
-    child: Child,
-    port: u16,
-    session: String,
-}
-
-impl Running {
-    fn start(env: &TestEnv, words: &[&str]) -> Self {
-        let mut child = env
-            .command(&["forward", "-o", "json"])
-            .args(words)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        let mut said = BufReader::new(child.stdout.take().unwrap());
-        said.read_line(&mut line).unwrap();
-        let Ok(told) = serde_json::from_str::<Value>(&line) else {
-            child.kill().unwrap();
-            let mut said = String::new();
-            child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-            panic!("no forward: {line} {said}");
-        };
-        Self {
-            child,
-            port: u16::try_from(told["local"]["port"].as_u64().unwrap()).unwrap(),
-            session: told["session"].as_str().unwrap().to_owned(),
-        }
-    }
-
-    fn connect(&self) -> TcpStream {
-        let stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream
-    }
-
-    fn check_echo(&self, length: usize) {
-        let sent: Vec<u8> = (0..length).map(|at| ((at * 7) >> 3) as u8).collect();
-        let mut stream = self.connect();
-        let mut writing = stream.try_clone().unwrap();
-        let out = sent.clone();
-        let writer = thread::spawn(move || writing.write_all(&out));
-        let mut heard = vec![0; length];
-        stream.read_exact(&mut heard).unwrap();
-        writer.join().unwrap().unwrap();
-        assert!(heard == sent, "{length} bytes came back changed");
-    }
-
-    fn interrupt(mut self) -> String {
-        kill_process(Pid::from_child(&self.child), Signal::INT).unwrap();
-        self.said()
-    }
-
-    fn said(&mut self) -> String {
-        self.child.wait().unwrap();
-        let mut said = String::new();
-        self.child
-            .stderr
-            .take()
-            .unwrap()
-            .read_to_string(&mut said)
-            .unwrap();
-        said
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn wait_for(what: impl Fn() -> bool) {
-    let since = Instant::now();
-    while !what() {
-        assert!(since.elapsed() < PATIENCE);
-        thread::sleep(LOOK);
-    }
-}
-
 /// The plugins that a process has started.
-fn plugins_of(program: &Child) -> Vec<Pid> {
+fn plugins_of(program: Pid) -> Vec<Pid> {
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").unwrap().flatten() {
         let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else {
@@ -167,7 +61,7 @@ fn plugins_of(program: &Child) -> Vec<Pid> {
         let parent = stat
             .rsplit_once(')')
             .and_then(|(_, rest)| rest.split_whitespace().nth(1));
-        if parent == Some(&program.id().to_string()) {
+        if parent == Some(&program.as_raw_nonzero().to_string()) {
             let pid: i32 = entry.file_name().to_str().unwrap().parse().unwrap();
             found.push(Pid::from_raw(pid).unwrap());
         }
@@ -190,14 +84,14 @@ fn our_listener_leads_through_the_plugins_port() {
     let mut env = TestEnv::new();
     ourselves(&mut env);
     let spec = format!(":{}", service(echo));
-    let forward = Running::start(&env, &through_plugin(&[NODE, &spec]));
-    assert_eq!(plugins_of(&forward.child).len(), 1);
+    let mut forward = Running::start(&env, &through_plugin(&[NODE, &spec]));
+    assert_eq!(plugins_of(forward.pid()).len(), 1);
     thread::scope(|scope| {
         for _ in 0..10 {
-            scope.spawn(|| forward.check_echo(100_000));
+            scope.spawn(|| forward.check_echo(100_000, 3));
         }
     });
-    forward.check_echo(2_000_000);
+    forward.check_echo(2_000_000, 3);
     // One that shuts its side still hears the answer, though the plugin knows no half-close.
     let mut stream = forward.connect();
     stream.write_all(b"hello").unwrap();
@@ -206,8 +100,8 @@ fn our_listener_leads_through_the_plugins_port() {
     stream.read_exact(&mut heard).unwrap();
     assert_eq!(heard, *b"hello");
     drop(stream);
-    let plugin = plugins_of(&forward.child)[0];
-    let said = forward.interrupt();
+    let plugin = plugins_of(forward.pid())[0];
+    let (_, said) = forward.interrupt(Signal::INT);
     assert!(!said.contains("Waiting for connections"), "{said}");
     assert!(!is_alive(plugin), "the plugin has left too");
     assert_eq!(env.sandbox.calls_of("ssm:StartSession").len(), 1);
@@ -219,10 +113,10 @@ fn a_port_where_nobody_listens_resets_the_connection() {
     let mut env = TestEnv::new();
     ourselves(&mut env);
     let (_held, port) = deaf_port();
-    let forward = Running::start(&env, &through_plugin(&[NODE, &format!(":{port}")]));
+    let mut forward = Running::start(&env, &through_plugin(&[NODE, &format!(":{port}")]));
     let error = forward.connect().read(&mut [0; 8]).unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
-    let said = forward.interrupt();
+    let (_, said) = forward.interrupt(Signal::INT);
     assert!(said.contains("the remote end refused a connection"), "{said}");
 }
 
@@ -233,22 +127,18 @@ fn what_becomes_of_the_session_is_read_from_the_plugins_words() {
     let spec = format!(":{}", service(echo));
     // Its time is over: the next connection starts another one.
     let mut forward = Running::start(&env, &through_plugin(&[NODE, &spec]));
-    forward.check_echo(1000);
-    let ended = env
-        .sandbox
-        .gateway()
-        .terminate(&forward.session, "Session timed out due to inactivity.");
+    forward.check_echo(1000, 3);
+    let ended = env.sandbox.gateway().terminate(
+        forward.session.as_deref().unwrap(),
+        "Session timed out due to inactivity.",
+    );
     assert!(ended);
-    wait_for(|| {
-        let mut stream = forward.connect();
-        let mut heard = [0];
-        stream.write_all(b"x").is_ok() && stream.read_exact(&mut heard).is_ok()
-    });
+    forward.reach_echo();
     assert_eq!(env.sandbox.calls_of("ssm:StartSession").len(), 2);
     // Somebody ends it: so does the forward.
     let second = env.sandbox.sessions().last().unwrap().id.to_string();
     env.sandbox.gateway().terminate(&second, "");
-    let said = forward.said();
+    let said = forward.wait().1;
     assert!(said.contains("AWS ended the session for its idle"), "{said}");
     assert!(said.contains("the session was terminated"), "{said}");
 }
@@ -258,23 +148,20 @@ fn a_plugin_that_dies_is_started_again() {
     let mut env = TestEnv::new();
     ourselves(&mut env);
     let spec = format!(":{}", service(echo));
-    let forward = Running::start(&env, &through_plugin(&[NODE, &spec]));
-    forward.check_echo(1000);
+    let mut forward = Running::start(&env, &through_plugin(&[NODE, &spec]));
+    forward.check_echo(1000, 3);
     let mut held = forward.connect();
     held.write_all(b"x").unwrap();
     held.read_exact(&mut [0]).unwrap();
-    kill_process(plugins_of(&forward.child)[0], Signal::KILL).unwrap();
+    kill_process(plugins_of(forward.pid())[0], Signal::KILL).unwrap();
     let error = held.read(&mut [0; 8]).unwrap_err();
     assert_eq!(
         error.kind(),
         std::io::ErrorKind::ConnectionReset,
         "cut, and not ended"
     );
-    wait_for(|| {
-        let mut stream = forward.connect();
-        stream.write_all(b"x").is_ok() && stream.read_exact(&mut [0]).is_ok()
-    });
-    let said = forward.interrupt();
+    forward.reach_echo();
+    let (_, said) = forward.interrupt(Signal::INT);
     assert!(said.contains("the plugin failed"), "{said}");
 }
 
@@ -406,29 +293,19 @@ fn a_plugin_that_is_missing_or_old_is_told_before_a_session_starts() {
 fn socks_goes_through_the_plugin_too() {
     let mut env = TestEnv::new();
     ourselves(&mut env);
-    let mut child = env
-        .command(&[
-            "socks",
-            "-o",
-            "json",
-            "--local",
-            "0",
-            "--transport",
-            "plugin",
-            NODE,
-        ])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    let mut said = BufReader::new(child.stdout.take().unwrap());
-    said.read_line(&mut line).unwrap();
-    let told: Value = serde_json::from_str(&line).unwrap();
-    let port = u16::try_from(told["local"]["port"].as_u64().unwrap()).unwrap();
+    let words = [
+        "socks",
+        "-o",
+        "json",
+        "--local",
+        "0",
+        "--transport",
+        "plugin",
+        NODE,
+    ];
+    let mut proxy = Running::of(env.command(&words));
     let ask = |name: &str, port_there: u16| {
-        let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut stream = proxy.connect();
         let mut request = vec![5, 1, 0, 5, 1, 0, 3, u8::try_from(name.len()).unwrap()];
         request.extend(name.as_bytes());
         request.extend(port_there.to_be_bytes());
@@ -444,6 +321,5 @@ fn socks_goes_through_the_plugin_too() {
     let (_held, deaf) = deaf_port();
     assert_eq!(ask("localhost", deaf).0, 5);
     assert_eq!(ask("nowhere.internal", 80).0, 4);
-    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
-    child.wait().unwrap();
+    proxy.interrupt(Signal::TERM);
 }

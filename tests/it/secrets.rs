@@ -14,7 +14,7 @@ use super::terminal::Terminal;
 use super::tools::tool;
 
 /// Whatever the sandbox gives out, or is given, begins so.
-const SECRETS: &[&str] = &[
+pub const SECRETS: &[&str] = &[
     "not-a-real-secret",
     "sandbox-secret-",
     "sandbox-token-",

@@ -2,15 +2,15 @@
 
 use std::io::{self, BufRead as _, BufReader, Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, TcpListener, TcpStream};
-use std::process::{Child, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::Value;
 use ssmx_sandbox::api_fault::{ApiFault, Effect};
 
 use crate::env::TestEnv;
+use crate::forward::running::Running;
 use crate::tools::tool;
 
 /// Nothing here takes so long; a story that waits for it has failed.
@@ -22,40 +22,22 @@ const NODE_ID: &str = "i-0a1b2c3d4e5f60003";
 
 /// A proxy that runs until it is dropped.
 struct Proxy {
-    child: Child,
+    running: Running,
     port: u16,
 }
 
 impl Proxy {
     fn start(env: &TestEnv, words: &[&str]) -> Self {
-        let mut child = env
-            .command(&["socks", "-o", "json", "--local", "0", NODE])
-            .args(words)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        let mut said = BufReader::new(child.stdout.take().unwrap());
-        said.read_line(&mut line).unwrap();
-        let Ok(told) = serde_json::from_str::<Value>(&line) else {
-            child.kill().unwrap();
-            let mut said = String::new();
-            child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-            panic!("no proxy: {line} {said}");
-        };
-        assert_eq!(told["remote"]["protocol"], "socks5");
-        assert_eq!(told["id"], NODE_ID);
-        Self {
-            child,
-            port: u16::try_from(told["local"]["port"].as_u64().unwrap()).unwrap(),
-        }
+        let words = [&["socks", "-o", "json", "--local", "0", NODE], words].concat();
+        let running = Running::of(env.command(&words));
+        assert_eq!(running.told["remote"]["protocol"], "socks5");
+        assert_eq!(running.told["id"], NODE_ID);
+        let port = running.port;
+        Self { running, port }
     }
 
     fn connect(&self) -> TcpStream {
-        let stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream
+        self.running.connect()
     }
 
     /// Asks for a place; its connection, or the number of the refusal.
@@ -88,25 +70,8 @@ impl Proxy {
     }
 
     fn end(mut self) -> (Option<i32>, String) {
-        use std::os::unix::process::ExitStatusExt as _;
-        kill_process(Pid::from_child(&self.child), Signal::INT).unwrap();
-        let status = self.child.wait().unwrap();
-        let mut said = String::new();
-        self.child
-            .stderr
-            .take()
-            .unwrap()
-            .read_to_string(&mut said)
-            .unwrap();
-        (status.signal(), said)
-    }
-}
-
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let (_, said) = self.running.interrupt(Signal::INT);
+        (self.running.signal_of_end(), said)
     }
 }
 

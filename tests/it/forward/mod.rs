@@ -2,7 +2,7 @@
 
 mod carried;
 mod detached;
-mod far;
+pub mod far;
 mod programs;
 pub mod running;
 mod sessions;

@@ -23,6 +23,8 @@ pub struct Running {
     talk: Arc<Talk>,
     pub port: u16,
     pub session: Option<String>,
+    /// The document of the first that was ready.
+    pub told: Value,
 }
 
 /// What a process says, as it says it.
@@ -71,10 +73,12 @@ impl Running {
             talk,
             port: 0,
             session: None,
+            told: Value::Null,
         };
         let told = running.next_ready();
         running.port = port(&told);
         running.session = told["session"].as_str().map(ToOwned::to_owned);
+        running.told = told;
         running
     }
 
@@ -138,6 +142,11 @@ impl Running {
     pub fn interrupt(&mut self, signal: Signal) -> (i32, String) {
         self.signal(signal);
         self.wait()
+    }
+
+    /// The signal that it ended by, once it has.
+    pub fn signal_of_end(&mut self) -> Option<i32> {
+        self.child.wait().unwrap().signal()
     }
 
     /// Its exit status, 128 and the signal where one killed it, and all that it said.
