@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::{self, Message};
 use uuid::Uuid;
 
 use super::clock::{Clock, Clocks, pause};
-use super::exchange::exchange;
+use super::exchange::{Exchanged, exchange};
 use super::handle::Event;
 use super::websocket::{Socket, connect};
 use super::{BoxFuture, ChannelError, DataKey, Gateway, GatewayError, Lasting, Options, Resumption};
@@ -237,18 +237,20 @@ impl Driver {
             let wake = wake.into_iter().flatten().min().unwrap_or(next_ping);
             let takes_more = !self.session.is_full();
             tokio::select! {
-                heard = exchange(socket, &mut self.session, &mut frames, room) => {
-                    last_heard = Instant::now();
-                    deaf_at = last_heard + self.options.deaf_after;
-                    match heard {
-                        Ok(heard) => for message in heard {
+                exchanged = exchange(socket, &mut self.session, &mut frames, room) => match exchanged {
+                    Ok(Exchanged::Heard(heard)) => {
+                        last_heard = Instant::now();
+                        deaf_at = last_heard + self.options.deaf_after;
+                        for message in heard {
                             if let Err(cut) = self.receive(message) {
                                 return cut;
                             }
-                        },
-                        Err(error) => return Cut::Reconnect(error.to_string()),
+                        }
                     }
-                }
+                    // More is taken below.
+                    Ok(Exchanged::Room) => {}
+                    Err(error) => return Cut::Reconnect(error.to_string()),
+                },
                 permit = events.reserve(), if !self.pending.is_empty() => {
                     let Ok(permit) = permit else { return Cut::Over };
                     if let Some(event) = self.pop() {

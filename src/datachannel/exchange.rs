@@ -18,8 +18,17 @@ const BATCH: usize = 64;
 /// What came, in order. `None` is the connection's end; nothing follows it.
 pub(super) type Heard = Vec<Option<Result<Message, Error>>>;
 
-/// Sends what there is to send, `frames` first, and waits for what comes. Neither direction waits for the
-/// other: a peer that reads only while it can write would otherwise stand still with us.
+/// What an exchange has come to.
+pub(super) enum Exchanged {
+    /// This came.
+    Heard(Heard),
+    /// So much was sent that the session takes more input again.
+    Room,
+}
+
+/// Sends what there is to send, `frames` first, and waits for what comes, or until a session that was full has
+/// room. Neither direction waits for the other: a peer that reads only while it can write would otherwise stand
+/// still with us.
 ///
 /// Nothing is read without `room`; with it, until that many bytes have come.
 ///
@@ -30,9 +39,10 @@ pub(super) async fn exchange(
     session: &mut Session,
     frames: &mut VecDeque<Message>,
     room: Option<usize>,
-) -> Result<Heard, Error> {
+) -> Result<Exchanged, Error> {
     poll_fn(|cx| {
         let mut socket = Pin::new(&mut *socket);
+        let was_full = session.is_full();
         // Waiting for the socket to take more is no reason not to read.
         if let Poll::Ready(Err(error)) = send(cx, socket.as_mut(), session, frames) {
             return Poll::Ready(Err(error));
@@ -41,10 +51,12 @@ pub(super) async fn exchange(
         if let Some(room) = room {
             hear(cx, socket, room, &mut heard);
         }
-        if heard.is_empty() {
-            Poll::Pending
+        if !heard.is_empty() {
+            Poll::Ready(Ok(Exchanged::Heard(heard)))
+        } else if was_full && !session.is_full() {
+            Poll::Ready(Ok(Exchanged::Room))
         } else {
-            Poll::Ready(Ok(heard))
+            Poll::Pending
         }
     })
     .await

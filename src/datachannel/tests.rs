@@ -378,6 +378,31 @@ async fn both_directions_full_do_not_stand_still() {
     writing.abort();
 }
 
+/// What has room by then is the window; a write that fills the buffer by itself is gone at once.
+#[tokio::test]
+async fn writes_larger_than_the_buffer_do_not_wait_for_each_other_s_acknowledgement() {
+    const LARGE: [u8; 8192] = [b'x'; 8192];
+    let far = Far::new().await;
+    let options = Options {
+        limits: Limits {
+            payload: LARGE.len(),
+            unsent: LARGE.len() / 2,
+            ..Limits::PORT
+        },
+        ..OPTIONS
+    };
+    let (mut near, mut line) = pair(&far, Arc::new(Prepared::default()), options, 64).await;
+    line.send(output(0, "$ ")).await.unwrap();
+    expect_ready(&mut near).await;
+    for _ in 0..4 {
+        near.write(&LARGE).await;
+    }
+    for number in 0..4 {
+        let message = hear_input(&mut line).await;
+        assert_eq!((message.sequence, message.payload.len()), (number, LARGE.len()));
+    }
+}
+
 #[tokio::test]
 async fn a_gateway_that_answers_no_ping_counts_as_cut() {
     let (far, second) = (Far::new().await, Far::new().await);
