@@ -1,7 +1,6 @@
 //! An accepted connection, whatever it came by.
 
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -75,23 +74,6 @@ enum Writer {
     Unix(unix::OwnedWriteHalf),
 }
 
-/// Tells a program that has only shut its sending side from one that is gone: on the wire both look the same.
-#[derive(Debug, Clone, Copy)]
-pub struct Ends {
-    tcp: Option<(SocketAddr, SocketAddr)>,
-}
-
-impl Ends {
-    /// Whether the program has certainly closed its end altogether. Where the system does not tell, it has not.
-    /// To be asked after its end of input only.
-    pub fn is_gone(&self) -> bool {
-        match self.tcp {
-            Some((ours, theirs)) => who::has_nobody(theirs, ours),
-            None => false,
-        }
-    }
-}
-
 impl Connection {
     pub(super) fn tcp(stream: TcpStream) -> Self {
         // Small writes are what interactive protocols are made of. A socket that refuses is dead anyway.
@@ -127,34 +109,33 @@ impl Connection {
         self
     }
 
-    /// Both directions, and the means to look at the program's end.
-    pub fn split(self) -> (Incoming, Outgoing, Ends) {
+    /// Both directions.
+    pub fn split(self) -> (Incoming, Outgoing) {
         let owed = self.owed;
         match self.kind {
             Kind::Tcp(stream) => {
-                let tcp = stream.local_addr().ok().zip(stream.peer_addr().ok());
                 let (read, write) = stream.into_split();
                 let writer = Writer::Tcp(write);
-                (Box::pin(read), Outgoing { writer, owed }, Ends { tcp })
+                (Box::pin(read), Outgoing { writer, owed })
             }
             #[cfg(unix)]
             Kind::Unix(stream) => {
                 let (read, write) = stream.into_split();
                 let writer = Writer::Unix(write);
-                (Box::pin(read), Outgoing { writer, owed }, Ends { tcp: None })
+                (Box::pin(read), Outgoing { writer, owed })
             }
         }
     }
 
     /// Closes it without losing the last word that was said on it, which a task of its own sees to.
     pub fn close(self) {
-        let (incoming, outgoing, _) = self.split();
+        let (incoming, outgoing) = self.split();
         tokio::spawn(part(incoming, outgoing));
     }
 
     /// Ends it so that the program sees an error and not an end, and why where it can be told.
     pub fn refuse(self, why: Refusal) {
-        let (incoming, outgoing, _) = self.split();
+        let (incoming, outgoing) = self.split();
         refuse(incoming, outgoing, why);
     }
 }
@@ -186,6 +167,19 @@ async fn part(mut incoming: Incoming, mut outgoing: Outgoing) {
 }
 
 impl Outgoing {
+    /// Whether the program has certainly closed its end altogether, and not only shut its sending side: what it
+    /// sends looks the same. Where the system does not tell, it has not. To be asked after its end of input only.
+    pub fn is_gone(&self) -> bool {
+        match &self.writer {
+            Writer::Tcp(half) => match (half.peer_addr(), half.local_addr()) {
+                (Ok(theirs), Ok(ours)) => who::has_nobody(theirs, ours),
+                _ => false,
+            },
+            #[cfg(unix)]
+            Writer::Unix(half) => who::has_hung_up(half.as_ref()),
+        }
+    }
+
     /// Whether the program waits to hear that its far end was reached.
     pub fn owes_an_answer(&self) -> bool {
         self.owed != Owed::Nothing

@@ -7,5 +7,5 @@ pub mod socks;
 mod unix;
 mod who;
 
-pub use connection::{Connection, Ends, Incoming, Outgoing, Refusal, refuse};
+pub use connection::{Connection, Incoming, Outgoing, Refusal, refuse};
 pub use listener::{BindError, Listener};

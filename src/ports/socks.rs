@@ -270,7 +270,7 @@ mod tests {
             match why {
                 Some(why) => ours.refuse(why),
                 None => {
-                    let (_incoming, mut outgoing, _) = ours.split();
+                    let (_incoming, mut outgoing) = ours.split();
                     assert!(outgoing.owes_an_answer());
                     outgoing.accept().await.unwrap();
                     assert!(!outgoing.owes_an_answer());

@@ -93,6 +93,7 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     use super::*;
+    use crate::ports::Connection;
 
     #[tokio::test]
     async fn a_socket_is_private_and_goes_with_its_listener() {
@@ -108,6 +109,18 @@ mod tests {
         assert!(matches!(SocketFile::bind(&path), Err(BindError::Busy { .. })));
         drop(socket);
         assert!(!path.exists());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_half_closed_program_is_told_from_one_that_is_gone() {
+        let (mut client, server) = UnixStream::pair().unwrap();
+        let (mut incoming, outgoing) = Connection::unix(server).split();
+        client.shutdown().await.unwrap();
+        assert_eq!(incoming.read(&mut [0; 8]).await.unwrap(), 0);
+        assert!(!outgoing.is_gone());
+        drop(client);
+        assert!(outgoing.is_gone());
     }
 
     #[tokio::test]

@@ -1,7 +1,9 @@
-//! Who is at the other end, where the system tells. A platform file: Linux tells by /proc, elsewhere nothing is
-//! known.
+//! Who is at the other end, where the system tells. A platform file: Linux tells by /proc and sock_diag(7),
+//! elsewhere nothing is known.
 
 use std::net::SocketAddr;
+#[cfg(unix)]
+use std::os::fd::AsFd;
 
 /// The program that listens on a TCP port, with its process id. Untrusted text.
 pub(super) fn listens_on(port: u16) -> Option<String> {
@@ -11,6 +13,12 @@ pub(super) fn listens_on(port: u16) -> Option<String> {
 /// Whether the local TCP end `theirs`, connected to `ours`, belongs to no process any more.
 pub(super) fn has_nobody(theirs: SocketAddr, ours: SocketAddr) -> bool {
     system::has_nobody(theirs, ours)
+}
+
+/// Whether the other end of a Unix socket is closed for both directions.
+#[cfg(unix)]
+pub(super) fn has_hung_up(ours: impl AsFd) -> bool {
+    system::has_hung_up(ours.as_fd())
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -24,12 +32,26 @@ mod system {
     pub(super) fn has_nobody(_theirs: SocketAddr, _ours: SocketAddr) -> bool {
         false
     }
+
+    #[cfg(unix)]
+    pub(super) fn has_hung_up(_ours: std::os::fd::BorrowedFd<'_>) -> bool {
+        false
+    }
 }
 
 #[cfg(target_os = "linux")]
 mod system {
-    use std::fs;
     use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+    use std::os::fd::BorrowedFd;
+    use std::{fs, io};
+
+    use netlink_packet_core::{NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
+    use netlink_packet_sock_diag::SockDiagMessage;
+    use netlink_packet_sock_diag::constants::{AF_INET, AF_INET6, IPPROTO_TCP, TCP_LISTEN};
+    use netlink_packet_sock_diag::inet::{ExtensionFlags, InetRequest, SocketId, StateFlags};
+    use netlink_sys::protocols::NETLINK_SOCK_DIAG;
+    use netlink_sys::{Socket, SocketAddr as NetlinkAddr};
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
     const TABLES: [&str; 2] = ["/proc/net/tcp", "/proc/net/tcp6"];
     const LISTEN: &str = "0A";
@@ -46,20 +68,82 @@ mod system {
     }
 
     pub(super) fn has_nobody(theirs: SocketAddr, ours: SocketAddr) -> bool {
-        if !ours.ip().to_canonical().is_loopback() {
-            // The other machine's table is not ours to read.
+        // A program of this family reaches a listener of the other one: its own table has plain addresses.
+        let [theirs, ours] = [theirs, ours].map(|end| SocketAddr::new(end.ip().to_canonical(), end.port()));
+        if !ours.ip().is_loopback() {
+            // The other machine's sockets are not ours to look at.
             return false;
         }
-        let table = if theirs.is_ipv4() { TABLES[0] } else { TABLES[1] };
-        let Ok(text) = fs::read_to_string(table) else {
-            return false;
+        matches!(held(theirs, ours), Ok(Held::ByNobody))
+    }
+
+    pub(super) fn has_hung_up(ours: BorrowedFd<'_>) -> bool {
+        // Asked for nothing, the system tells of a hang-up alone, which a direction that was shut is not.
+        let mut end = [PollFd::from_borrowed_fd(ours, PollFlags::empty())];
+        let asked = poll(&mut end, Some(&Timespec::default()));
+        asked.is_ok() && end.iter().any(|end| end.revents().contains(PollFlags::HUP))
+    }
+
+    /// Whether a process holds a socket.
+    enum Held {
+        BySomebody,
+        ByNobody,
+    }
+
+    /// Asks for this one socket. (/proc would list all of the machine, those that only wait to be forgotten too.)
+    fn held(local: SocketAddr, remote: SocketAddr) -> io::Result<Held> {
+        let socket = Socket::new(NETLINK_SOCK_DIAG)?;
+        socket.connect(&NetlinkAddr::new(0, 0))?;
+        // The answer is there when the question has been sent.
+        socket.set_non_blocking(true)?;
+        socket.send(&question(local, remote), 0)?;
+        let mut answer = [0; 4096];
+        let length = socket.recv(&mut answer.as_mut_slice(), 0)?;
+        let answer = answer.get(..length).unwrap_or_default();
+        let answer = NetlinkMessage::<SockDiagMessage>::deserialize(answer).map_err(io::Error::other)?;
+        match answer.payload {
+            NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(found)) => Ok(match found.header {
+                // Nothing that is connected, but somebody who listens on this end's port.
+                header if header.state == TCP_LISTEN => Held::ByNobody,
+                // The system still sees to the connection.
+                header if header.inode == 0 => Held::ByNobody,
+                _ => Held::BySomebody,
+            }),
+            NetlinkPayload::Error(error) => match error.to_io() {
+                error if error.kind() == io::ErrorKind::NotFound => Ok(Held::ByNobody),
+                error => Err(error),
+            },
+            _ => Err(io::ErrorKind::InvalidData.into()),
+        }
+    }
+
+    fn question(local: SocketAddr, remote: SocketAddr) -> Vec<u8> {
+        let (family, any) = match local {
+            SocketAddr::V4(_) => (AF_INET, SocketId::new_v4()),
+            SocketAddr::V6(_) => (AF_INET6, SocketId::new_v6()),
         };
-        let row = text
-            .lines()
-            .filter_map(Row::read)
-            .find(|row| row.local == theirs && row.remote == ours);
-        // A row without an inode, or none: the system still sees to the connection, nobody holds it.
-        row.is_none_or(|row| row.inode == 0)
+        let request = InetRequest {
+            family,
+            protocol: IPPROTO_TCP,
+            extensions: ExtensionFlags::empty(),
+            states: StateFlags::all(),
+            socket_id: SocketId {
+                source_address: local.ip(),
+                source_port: local.port(),
+                destination_address: remote.ip(),
+                destination_port: remote.port(),
+                // Whichever socket has these ends.
+                cookie: [0xff; 8],
+                ..any
+            },
+        };
+        let mut header = NetlinkHeader::default();
+        header.flags = NLM_F_REQUEST;
+        let mut message = NetlinkMessage::new(header, SockDiagMessage::InetRequest(request).into());
+        message.finalize();
+        let mut bytes = vec![0; message.buffer_len()];
+        message.serialize(&mut bytes);
+        bytes
     }
 
     fn holder(inode: u64) -> Option<String> {
@@ -88,7 +172,6 @@ mod system {
 
     struct Row<'a> {
         local: SocketAddr,
-        remote: SocketAddr,
         state: &'a str,
         inode: u64,
     }
@@ -98,15 +181,9 @@ mod system {
         fn read(line: &'a str) -> Option<Self> {
             let mut columns = line.split_whitespace().skip(1);
             let local = address(columns.next()?)?;
-            let remote = address(columns.next()?)?;
-            let state = columns.next()?;
+            let state = columns.nth(1)?;
             let inode = columns.nth(5)?.parse().ok()?;
-            Some(Self {
-                local,
-                remote,
-                state,
-                inode,
-            })
+            Some(Self { local, state, inode })
         }
     }
 

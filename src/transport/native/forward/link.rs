@@ -122,7 +122,7 @@ async fn carry(
     mut inbox: mpsc::UnboundedReceiver<ToLink>,
     tell: impl Fn(FromLink),
 ) {
-    let (mut incoming, mut outgoing, ends) = connection.split();
+    let (mut incoming, mut outgoing) = connection.split();
     let mut first = None;
     if outgoing.owes_an_answer() {
         match answer::wait(&mut inbox).await {
@@ -214,7 +214,7 @@ async fn carry(
             () = sleep_until(timer.unwrap_or_else(Instant::now).into()), if timer.is_some() => match input {
                 Input::Shut { tell: at, .. } => {
                     let now = Instant::now();
-                    if unwritten.is_empty() && (now >= at || ends.is_gone()) {
+                    if unwritten.is_empty() && (now >= at || outgoing.is_gone()) {
                         input = Input::Told { until: now + FAREWELL };
                         tell(FromLink::Finished);
                     } else {
