@@ -85,6 +85,7 @@ pub fn port(ctx: &Context, wish: &Wish) -> Result<Plan, CommandError> {
         idle_timeout: settings.idle_timeout,
         max_age: settings.max_age,
         sessions: usize::from(sessions),
+        keepalive: consent::keepalive(ctx)?,
         payload_limit: config.defaults.payload_limit.map(bytes),
         rate_limit: config.defaults.rate_limit.map(bytes),
     }))
@@ -107,6 +108,7 @@ pub fn socks(ctx: &Context, wish: &Wish) -> Result<Plan, CommandError> {
         idle_timeout: settings.idle_timeout.unwrap_or(UNUSED),
         sessions: usize::from(settings.sessions.unwrap_or(1)),
         max_age: settings.max_age,
+        keepalive: consent::keepalive(ctx)?,
         payload_limit: config.defaults.payload_limit.map(bytes),
         rate_limit: config.defaults.rate_limit.map(bytes),
     }))

@@ -54,6 +54,9 @@ pub struct ForwardPlan {
     pub max_age: Option<Duration>,
     /// Over how many sessions connections may be spread; at least one.
     pub sessions: usize,
+    /// When nothing of ours went into a session for so long, something harmless goes, against the service's idle
+    /// timeout. The plugin knows nothing of the kind.
+    pub keepalive: Option<Duration>,
     /// The largest payload of one message, bytes.
     pub payload_limit: Option<usize>,
     /// The most bytes sent in a second.

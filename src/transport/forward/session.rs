@@ -198,7 +198,7 @@ async fn natively(
     connections: &mut Connections,
     report: &(dyn Fn(Report) + Send + Sync),
 ) -> Result<CarryEnd, TransportError> {
-    let options = native::forward::options(shared.plan.payload_limit);
+    let options = native::forward::options(shared.plan.payload_limit, shared.plan.keepalive);
     let channel = native::forward::open(
         &route.aws,
         opening,
