@@ -206,7 +206,6 @@ impl Proxy {
             start: Start::WithFirstConnection,
             idle_timeout: Some(self.plan.idle_timeout),
             max_age: self.plan.max_age,
-            sessions: 1,
             keepalive: self.plan.keepalive,
             payload_limit: self.plan.payload_limit,
             rate_limit: self.plan.rate_limit,
