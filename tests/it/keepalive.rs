@@ -6,6 +6,7 @@ use std::process::Stdio;
 use std::thread;
 
 use insta::assert_snapshot;
+use rustix::process::Signal;
 
 use crate::env::TestEnv;
 use crate::forward::far::{NODE, echo, service, spec};
@@ -37,6 +38,11 @@ fn outlive(env: &TestEnv) {
     until("signs of use have come", || heard(env) >= before + SIGNS);
 }
 
+/// What is kept alive ends with its command all the same.
+fn nothing_is_left(env: &TestEnv) {
+    assert_eq!(env.run(&["sessions", "-o", "name"]).ok(), "");
+}
+
 fn say(stream: &mut TcpStream) {
     stream.write_all(b"x").unwrap();
     stream.read_exact(&mut [0]).unwrap();
@@ -58,7 +64,7 @@ fn idle_forward(version: &str) {
         .world()
         .edit(NODE, |node| node.agent.version = version.to_owned());
     let words = [NODE, &spec(service(echo))];
-    let forward = Running::start(&env, &[&KEEP[..], &words].concat());
+    let mut forward = Running::start(&env, &[&KEEP[..], &words].concat());
     let mut open = forward.connect();
     say(&mut open);
     outlive(&env);
@@ -67,7 +73,8 @@ fn idle_forward(version: &str) {
     outlive(&env);
     forward.check_echo(10_000, 3);
     assert_eq!(env.sandbox.calls_of("ssm:StartSession").len(), 1, "{version}");
-    drop(forward);
+    forward.interrupt(Signal::INT);
+    nothing_is_left(&env);
 
     let forward = Running::start(&env, &words);
     forward.expect("AWS ended the session for its idle or maximum time");
@@ -100,6 +107,7 @@ async fn an_idle_shell_outlives_the_timeout_where_it_is_told_to() {
     assert!(!shown.contains("not found"), "{shown}");
     terminal.line("exit").await;
     assert!(terminal.finish().await.1.success());
+    nothing_is_left(&env);
 
     let mut terminal = env.terminal(&["connect", NODE]);
     terminal.expect("$ ").await;
@@ -135,6 +143,7 @@ fn a_quiet_command_and_a_quiet_stream_outlive_it_too() {
     say(b'b');
     drop(stdin);
     assert!(child.wait().unwrap().success());
+    nothing_is_left(&env);
 }
 
 #[test]

@@ -81,15 +81,15 @@ fn a_terminal_hears_its_size_once_more_each_time_that_nothing_was_typed_for_so_l
     let begin = start();
     let mut session = ready(begin, "Standard_Stream", &json!({}));
     session.resize(SIZE);
-    let size = (PayloadType::SIZE, SIZE.encode());
-    assert_eq!(goes(&mut session, begin), [size.clone()]);
+    let size = [(PayloadType::SIZE, SIZE.encode())];
+    assert_eq!(goes(&mut session, begin), size);
     let mut now = begin + 200 * SECOND;
     session.write(Bytes::from_static(b"x"));
     assert_eq!(goes(&mut session, now).len(), 1);
     for _ in 0..3 {
         assert_eq!(session.poll_timeout(), Some(now + AFTER));
         now += AFTER;
-        assert_eq!(goes(&mut session, now), [size.clone()]);
+        assert_eq!(goes(&mut session, now), size);
     }
 }
 

@@ -32,7 +32,7 @@ fn start(env: &TestEnv, words: &[String; 2]) -> Running {
 fn check_echo(path: &Path, length: usize) {
     let mut stream = UnixStream::connect(path).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    let sent: Vec<u8> = (0..length).map(|at| (at * 7 >> 3) as u8).collect();
+    let sent: Vec<u8> = (0..length).map(|at| ((at * 7) >> 3) as u8).collect();
     let mut writing = stream.try_clone().unwrap();
     let out = sent.clone();
     let writer = thread::spawn(move || {
