@@ -327,10 +327,10 @@ impl Session {
     }
 
     /// Sends what changes nothing. To a mux it is a NOP, which goes between frames, for all before it has been
-    /// acknowledged. To everything else it is the terminal's size once more: agents read it over where there is no
-    /// terminal, in port sessions of both kinds (`HandleStreamMessage` in `port_basic.go` and `port_mux.go` knows
-    /// Output and Flag only) and for commands (`InputStreamMessageHandler` in `shell_unix.go` and
-    /// `shell_windows.go` says so), and nothing of it comes to the service or the command.
+    /// acknowledged. To everything else it is the terminal's size once more, which amazon-ssm-agent (3.3) reads
+    /// over where there is no terminal: in port sessions of both kinds (`HandleStreamMessage` in `port_basic.go` and
+    /// `port_mux.go` knows Output and Flag only) and for commands (`InputStreamMessageHandler` in `shell_unix.go`
+    /// and `shell_windows.go` says so). Nothing of it comes to the service or the command.
     fn show_use(&mut self) {
         let is_port = self.session_type == SessionType::Port;
         if is_port && self.properties.mode(self.agent_version) == PortMode::Mux {
