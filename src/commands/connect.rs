@@ -88,6 +88,7 @@ pub async fn run(ctx: &Context, args: Args) -> Result<Exit, CommandError> {
     let document = document(ctx, &args, &resolved)?;
     consent::document(ctx, document.as_deref())?;
     let choice = consent::transport(ctx, args.transport, resolved.aws.profile())?;
+    let keepalive = consent::keepalive(ctx)?;
     if args.dry_run {
         let request = SessionRequest {
             target: resolved.node.id.clone(),
@@ -136,6 +137,7 @@ pub async fn run(ctx: &Context, args: Args) -> Result<Exit, CommandError> {
                 reason: reason.clone(),
             },
             work: Work::Shell(shell.clone()),
+            keepalive,
         }
     })
     .await?;

@@ -109,6 +109,7 @@ async fn execute(ctx: &Context, args: Args) -> Result<Exit, CommandError> {
     let document = document(ctx, &args, &resolved)?;
     consent::document(ctx, Some(&document))?;
     let choice = consent::transport(ctx, args.transport, resolved.aws.profile())?;
+    let keepalive = consent::keepalive(ctx)?;
     let platform = platform(&resolved);
     let (script, separate) = if args.tty {
         let form = match platform {
@@ -155,6 +156,7 @@ async fn execute(ctx: &Context, args: Args) -> Result<Exit, CommandError> {
                 reason: reason.clone(),
             },
             work: work.clone(),
+            keepalive,
         }
     })
     .await?;
