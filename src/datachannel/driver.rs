@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::future::pending;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -34,6 +35,15 @@ pub(super) enum Write {
     Drained(oneshot::Sender<()>),
     /// Tell the same, whatever is written after it.
     Mark(oneshot::Sender<()>),
+}
+
+/// The driver's end of what a [`super::Writer`] asks for.
+#[derive(Debug)]
+pub(super) struct Orders {
+    pub(super) writes: mpsc::Receiver<Write>,
+    pub(super) urgent: mpsc::Receiver<Urgent>,
+    /// How many bytes a write should have.
+    pub(super) handful: Arc<AtomicUsize>,
 }
 
 /// What does not wait behind input.
@@ -90,8 +100,7 @@ pub(super) struct Driver {
     options: Options,
     session: Session,
     events: mpsc::Sender<Event>,
-    writes: mpsc::Receiver<Write>,
-    urgent: mpsc::Receiver<Urgent>,
+    orders: Orders,
     /// Events that the reader has not taken yet. While they are too large, the socket is not read.
     pending: VecDeque<Event>,
     pending_bytes: usize,
@@ -117,8 +126,7 @@ impl Driver {
         dialer: Arc<Dialer>,
         options: Options,
         events: mpsc::Sender<Event>,
-        writes: mpsc::Receiver<Write>,
-        urgent: mpsc::Receiver<Urgent>,
+        orders: Orders,
     ) -> Self {
         let now = Instant::now();
         let mut session = Session::new(options.limits, Box::new(Clock::new()));
@@ -132,8 +140,7 @@ impl Driver {
             options,
             session,
             events,
-            writes,
-            urgent,
+            orders,
             pending: VecDeque::new(),
             pending_bytes: 0,
             keying: None,
@@ -239,6 +246,9 @@ impl Driver {
                 answer_timer,
             ];
             let wake = wake.into_iter().flatten().min().unwrap_or(next_ping);
+            self.orders
+                .handful
+                .store(self.session.handful(), Ordering::Relaxed);
             let takes_more = !self.session.is_full();
             tokio::select! {
                 exchanged = exchange(socket, &mut self.session, &mut frames, room) => match exchanged {
@@ -261,10 +271,10 @@ impl Driver {
                         permit.send(event);
                     }
                 }
-                urgent = self.urgent.recv() => match urgent {
+                urgent = self.orders.urgent.recv() => match urgent {
                     Some(Urgent::Interrupt(bytes)) => {
                         // What was handed over before the interrupt is as stale as what is queued.
-                        while self.writes.try_recv().is_ok() {}
+                        while self.orders.writes.try_recv().is_ok() {}
                         self.session.interrupt(bytes);
                         self.last_written = Instant::now();
                     }
@@ -272,7 +282,7 @@ impl Driver {
                     Some(Urgent::Terminate) => self.session.flag(Flag::TerminateSession),
                     None => return Cut::Over,
                 },
-                write = self.writes.recv(), if takes_more => match write {
+                write = self.orders.writes.recv(), if takes_more => match write {
                     Some(write) => self.write(write),
                     None => return Cut::Over,
                 },

@@ -1,6 +1,7 @@
 //! What a session holds of its data channel.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use super::driver::{Driver, Urgent, Write};
+use super::driver::{Driver, Orders, Urgent, Write};
 use super::websocket::connect;
 use super::{ChannelError, Flag, Gateway, Opening, Options, Properties, Refusal, SessionType, Tried};
 use crate::ids::Version;
@@ -111,6 +112,7 @@ pub struct Events {
 pub struct Writer {
     writes: mpsc::Sender<Write>,
     urgent: mpsc::Sender<Urgent>,
+    handful: Arc<AtomicUsize>,
 }
 
 /// Dials and sends the open message; then a task carries the channel until its last event.
@@ -129,9 +131,13 @@ pub async fn open(
     let (events_in, events) = mpsc::channel(EVENTS);
     let (writes, writes_out) = mpsc::channel(WRITES);
     let (urgent, urgent_out) = mpsc::channel(URGENT);
-    let driver = Driver::new(
-        client_id, gateway, dialer, options, events_in, writes_out, urgent_out,
-    );
+    let handful = Arc::new(AtomicUsize::new(options.limits.payload));
+    let orders = Orders {
+        writes: writes_out,
+        urgent: urgent_out,
+        handful: Arc::clone(&handful),
+    };
+    let driver = Driver::new(client_id, gateway, dialer, options, events_in, orders);
     let task = tokio::spawn(driver.run(socket));
     Ok(Channel {
         events: Events {
@@ -139,7 +145,11 @@ pub async fn open(
             events,
             task,
         },
-        writer: Writer { writes, urgent },
+        writer: Writer {
+            writes,
+            urgent,
+            handful,
+        },
     })
 }
 
@@ -182,7 +192,9 @@ impl Drop for Events {
 impl Writer {
     /// A place for one write, when the channel takes more. `None`: the channel has ended. Cancel-safe.
     pub async fn writable(&self) -> Option<Writable<'_>> {
-        self.writes.reserve().await.ok().map(Writable)
+        let place = self.writes.reserve().await.ok()?;
+        let handful = self.handful.load(Ordering::Relaxed);
+        Some(Writable { place, handful })
     }
 
     /// Waits until all that was written is acknowledged. `false`: the channel has ended.
@@ -212,30 +224,38 @@ impl Writer {
 
 /// A place for one write.
 #[derive(Debug)]
-pub struct Writable<'a>(mpsc::Permit<'a, Write>);
+pub struct Writable<'a> {
+    place: mpsc::Permit<'a, Write>,
+    handful: usize,
+}
 
 impl Writable<'_> {
+    /// How many bytes to write in it: fewer make more messages than need be, and what follows waits for more.
+    pub fn handful(&self) -> usize {
+        self.handful
+    }
+
     /// Queues the bytes.
     pub fn write(self, bytes: Bytes) {
-        self.0.send(Write::Bytes(bytes));
+        self.place.send(Write::Bytes(bytes));
     }
 
     /// Tries out, behind what was written, whether messages may be as large as `large`. Both mean nothing to the
     /// peer, however often they come; `small` goes out where `large` does not pass. [`Event::Tried`] answers.
     pub fn try_size(self, large: Bytes, small: Bytes) {
-        self.0.send(Write::Trial(large, small));
+        self.place.send(Write::Trial(large, small));
     }
 
     /// Marks the end of what was written. The answer comes when all of it is acknowledged, whatever follows; it
     /// fails when the channel ends before.
     pub fn mark(self) -> oneshot::Receiver<()> {
         let (tell, told) = oneshot::channel();
-        self.0.send(Write::Mark(tell));
+        self.place.send(Write::Mark(tell));
         told
     }
 
     /// Queues a flag, which keeps its place behind what was written.
     pub fn flag(self, flag: Flag) {
-        self.0.send(Write::Flag(flag));
+        self.place.send(Write::Flag(flag));
     }
 }

@@ -19,7 +19,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::{WebSocketStream, accept_async};
 use uuid::Uuid;
 
-use super::driver::{Driver, Urgent, Write};
+use super::driver::{Driver, Orders, Urgent, Write};
 use super::handle::Event;
 use super::websocket::connect;
 use super::{
@@ -167,9 +167,12 @@ async fn near(far: &Far, gateway: Arc<dyn Gateway>, options: Options, events: us
     let (events_in, events) = mpsc::channel(events);
     let (writes, writes_out) = mpsc::channel(4);
     let (urgent, urgent_out) = mpsc::channel(4);
-    let driver = Driver::new(
-        client_id, gateway, dialer, options, events_in, writes_out, urgent_out,
-    );
+    let orders = Orders {
+        writes: writes_out,
+        urgent: urgent_out,
+        handful: Arc::default(),
+    };
+    let driver = Driver::new(client_id, gateway, dialer, options, events_in, orders);
     Near {
         events,
         writes,

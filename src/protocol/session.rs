@@ -272,6 +272,11 @@ impl Session {
         }
     }
 
+    /// How much input to hand over at once.
+    pub fn handful(&self) -> usize {
+        self.outgoing.handful()
+    }
+
     /// Whether the caller should wait with more input.
     pub fn is_full(&self) -> bool {
         self.outgoing.is_full()

@@ -101,6 +101,8 @@ struct Sent {
 /// So many messages fit into the window: with one alone, each would wait for the acknowledgement of the last, and
 /// on a slow path, whose window is small, everything behind it for all of a large one.
 const PIPELINE: usize = 4;
+/// Small messages are handed over several at a time, up to this.
+const HANDFUL: usize = 32 * 1024;
 /// What a message may hold however small the window is.
 const LEAST_PAYLOAD: usize = 1024;
 
@@ -198,9 +200,15 @@ impl Outgoing {
         self.unsent.release();
     }
 
+    /// How much to hand over at once: what is unsent goes out in its order, so it is little where the path is slow,
+    /// and the next choice between several connections soon.
+    pub fn handful(&self) -> usize {
+        self.payload().max(HANDFUL.min(self.window.bytes() / PIPELINE))
+    }
+
     /// Whether more data should wait with the caller.
     pub fn is_full(&self) -> bool {
-        self.unsent.data_bytes() >= self.limits.unsent
+        self.unsent.data_bytes() >= self.limits.unsent.min(self.handful())
     }
 
     /// Whether everything was sent and acknowledged.

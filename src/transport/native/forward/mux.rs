@@ -27,8 +27,6 @@ const BUDGET: usize = 16 << 20;
 const AGENTS_BUDGET: u64 = 4 << 20;
 /// An agent that is not merely full has so long to answer.
 const GIVEN_UP: Duration = Duration::from_secs(30);
-/// What is handed to the data channel at once at least; it cuts messages of it.
-const WRITE: usize = 8 * 1024;
 
 /// A connection as the session sees it.
 struct Stream {
@@ -126,9 +124,9 @@ impl Session<'_> {
                             if let Some(stream) = self.streams.get(&id) {
                                 stream.link.send(ToLink::Asked(asked));
                             }
-                        } else if let Some(size) = size.worth_trying(self.mux.waiting_bytes(), &connections.learnt) {
+                        } else if let Some(size) = size.worth_trying(self.mux.waiting_bytes(), place.handful(), &connections.learnt) {
                             place.try_size(smux::nothing(size), smux::nothing(frame::HEADER));
-                        } else if let Some(bytes) = self.mux.poll_transmit(size.now().max(WRITE)) {
+                        } else if let Some(bytes) = self.mux.poll_transmit(place.handful()) {
                             // Streams are opened before all data.
                             self.asking.iter_mut().for_each(|asking| asking.asked = true);
                             pace.spend(Instant::now(), bytes.len());

@@ -45,13 +45,9 @@ impl Size {
         }
     }
 
-    /// What one message holds.
-    pub(super) fn now(&self) -> usize {
-        self.now
-    }
-
-    /// The size to try now that so many bytes wait, if any.
-    pub(super) fn worth_trying(&mut self, waiting: usize, learnt: &Learnt) -> Option<usize> {
+    /// The size to try now that so many bytes wait, if any. A path that takes no more than a handful of bytes at once
+    /// would have all others wait behind a larger message.
+    pub(super) fn worth_trying(&mut self, waiting: usize, handful: usize, learnt: &Learnt) -> Option<usize> {
         if self.trying.is_some() || waiting < BULK {
             return None;
         }
@@ -59,7 +55,7 @@ impl Size {
         let size = LADDER
             .into_iter()
             .map(|size| size.min(self.most))
-            .find(|size| *size > self.now && *size < too_large)?;
+            .find(|size| *size > self.now && *size < too_large && *size <= handful)?;
         self.trying = Some(size);
         Some(size)
     }
@@ -87,31 +83,45 @@ pub(super) fn first(limit: Option<usize>) -> usize {
 mod tests {
     use super::*;
 
+    /// What is handed over at once on a fast path.
+    const WIDE: usize = 32 * 1024;
+
     #[test]
     fn bulk_is_worth_a_try_and_a_failure_is_remembered() {
         let learnt = Learnt::default();
         let mut size = Size::new(None);
-        assert_eq!(size.worth_trying(1000, &learnt), None);
-        assert_eq!(size.worth_trying(BULK, &learnt), Some(32_640));
-        assert_eq!(size.worth_trying(BULK, &learnt), None, "one at a time");
+        assert_eq!(size.worth_trying(1000, WIDE, &learnt), None);
+        assert_eq!(size.worth_trying(BULK, WIDE, &learnt), Some(32_640));
+        assert_eq!(size.worth_trying(BULK, WIDE, &learnt), None, "one at a time");
         size.failed(&learnt);
-        assert_eq!(size.worth_trying(BULK, &learnt), Some(8_064));
+        assert_eq!(size.worth_trying(BULK, WIDE, &learnt), Some(8_064));
         size.passed(8_064);
-        assert_eq!(size.now(), 8_064);
-        assert_eq!(size.worth_trying(BULK, &learnt), None);
+        assert_eq!(size.now, 8_064);
+        assert_eq!(size.worth_trying(BULK, WIDE, &learnt), None);
         let mut next = Size::new(None);
-        assert_eq!(next.worth_trying(BULK, &learnt), Some(8_064));
+        assert_eq!(next.worth_trying(BULK, WIDE, &learnt), Some(8_064));
+    }
+
+    #[test]
+    fn no_more_is_tried_than_the_path_takes_at_once() {
+        let learnt = Learnt::default();
+        let mut size = Size::new(None);
+        assert_eq!(size.worth_trying(BULK, 4096, &learnt), None);
+        assert_eq!(size.worth_trying(BULK, WIDE / 2, &learnt), Some(8_064));
+        size.passed(8_064);
+        assert_eq!(size.worth_trying(BULK, WIDE / 2, &learnt), None);
+        assert_eq!(size.worth_trying(BULK, WIDE, &learnt), Some(32_640));
     }
 
     #[test]
     fn the_persons_limit_holds() {
         let learnt = Learnt::default();
         let mut small = Size::new(Some(512));
-        assert_eq!(small.now(), 512);
-        assert_eq!(small.worth_trying(BULK, &learnt), None);
+        assert_eq!(small.now, 512);
+        assert_eq!(small.worth_trying(BULK, WIDE, &learnt), None);
         let mut usual = Size::new(Some(1024));
-        assert_eq!(usual.worth_trying(BULK, &learnt), None);
+        assert_eq!(usual.worth_trying(BULK, WIDE, &learnt), None);
         let mut middle = Size::new(Some(4096));
-        assert_eq!(middle.worth_trying(BULK, &learnt), Some(4096));
+        assert_eq!(middle.worth_trying(BULK, WIDE, &learnt), Some(4096));
     }
 }
