@@ -2,7 +2,6 @@
 //! access key.
 
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
@@ -11,6 +10,7 @@ use super::Aws;
 use super::env;
 use super::error::ServiceError;
 use crate::ids::AccountId;
+use crate::private;
 
 pub(super) async fn find(aws: &Aws) -> Result<AccountId, ServiceError> {
     if let Some(account) = &aws.told_account {
@@ -43,7 +43,7 @@ pub(super) async fn find(aws: &Aws) -> Result<AccountId, ServiceError> {
     }
     let account = aws.identity().await?.account;
     if let Some(file) = file
-        && let Err(error) = remember(&file, &account)
+        && let Err(error) = private::replace(&file, format!("{account}\n").as_bytes())
     {
         tracing::debug!(%error, file = %file.display(), "the account is not remembered");
     }
@@ -68,14 +68,4 @@ fn file(cache: &Path, access_key: &str, aws: &Aws) -> PathBuf {
 
 fn remembered(file: &Path) -> Option<AccountId> {
     fs::read_to_string(file).ok()?.trim().parse().ok()
-}
-
-fn remember(file: &Path, account: &AccountId) -> std::io::Result<()> {
-    let directory = file.parent().unwrap_or(file);
-    fs::create_dir_all(directory)?;
-    // Private from the start: tempfile creates it with mode 0600.
-    let mut new = tempfile::NamedTempFile::new_in(directory)?;
-    writeln!(new, "{account}")?;
-    new.persist(file)?;
-    Ok(())
 }

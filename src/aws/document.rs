@@ -1,7 +1,6 @@
 //! What a session document offers, looked up once and remembered.
 
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use super::Aws;
 use super::diagnosis::settings::Logging;
 use super::error::{ErrorKind, ServiceError};
 use crate::ids::Scope;
+use crate::private;
 
 const PARAMETER: &str = "separateOutputStream";
 /// What the preferences say of logs is kept apart from what they offer as a document: no document has a space.
@@ -137,12 +137,7 @@ fn remembered<T: DeserializeOwned>(file: &Path, lasts: Duration) -> Option<T> {
 }
 
 fn remember(file: &Path, found: &impl Serialize) -> std::io::Result<()> {
-    let directory = file.parent().unwrap_or(file);
-    fs::create_dir_all(directory)?;
-    let mut new = tempfile::NamedTempFile::new_in(directory)?;
-    new.write_all(serde_json::to_string(found)?.as_bytes())?;
-    new.persist(file)?;
-    Ok(())
+    private::replace(file, &serde_json::to_vec(found)?)
 }
 
 #[cfg(test)]
