@@ -31,6 +31,7 @@ pub mod proxy;
 pub mod reach;
 pub mod resolve;
 pub mod sessions;
+mod side_by_side;
 pub mod sign_in;
 pub mod snapshot;
 pub mod start;
