@@ -6,7 +6,6 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::thread;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -14,6 +13,7 @@ use ssmx_sandbox::Scenario;
 use ssmx_sandbox::scenario::Document;
 
 use crate::env::TestEnv;
+use crate::forward::far::{deaf_port, service};
 use crate::terminal::Terminal;
 use crate::tools::clis;
 
@@ -183,21 +183,15 @@ async fn a_container_s_command_of_the_aws_cli() {
 
 /// A server of the node that answers each line.
 fn answering() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    thread::spawn(move || {
-        for mut stream in listener.incoming().flatten() {
-            thread::spawn(move || {
-                let mut heard = [0; 64];
-                while let Ok(length @ 1..) = stream.read(&mut heard) {
-                    if stream.write_all(&heard[..length].to_ascii_uppercase()).is_err() {
-                        return;
-                    }
-                }
-            });
+    service(|mut stream| {
+        let mut heard = [0; 64];
+        loop {
+            match stream.read(&mut heard)? {
+                0 => return Ok(()),
+                length => stream.write_all(&heard[..length].to_ascii_uppercase())?,
+            }
         }
-    });
-    port
+    })
 }
 
 /// Says a word and hears the answer.
@@ -323,11 +317,7 @@ async fn a_unix_socket_and_a_port_that_is_not_there() {
         });
         scenario
     };
-    let closed = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    let (_held, closed) = deaf_port();
     for client in clients(&socket).into_iter().take(1) {
         for (port, is_there) in [(server, true), (closed, false)] {
             let path = client.env.home().join("local.sock");

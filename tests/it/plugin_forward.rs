@@ -10,10 +10,9 @@ use std::thread;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use tokio::net::TcpSocket;
 
 use crate::env::TestEnv;
-use crate::forward::far::{NODE, echo, service};
+use crate::forward::far::{NODE, deaf_port, echo, service};
 use crate::forward::running::Running;
 
 const PLUGIN: &str = "session-manager-plugin";
@@ -41,14 +40,6 @@ fn ourselves(env: &mut TestEnv) {
         "PATH",
         &format!("{}:/usr/local/bin:/usr/bin:/bin", directory.display()),
     );
-}
-
-/// A port where nobody listens for as long as this is held: a socket that is bound has it, and takes nothing.
-fn deaf_port() -> (TcpSocket, u16) {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let port = socket.local_addr().unwrap().port();
-    (socket, port)
 }
 
 /// The plugins that a process has started.

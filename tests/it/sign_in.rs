@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use ssmx_sandbox::Scenario;
 
 use super::env::TestEnv;
+use super::forward::far::deaf_port;
 use super::identities::{PROFILES, arn, by_cli};
 use super::terminal::Terminal;
 use super::tools::{clis, python};
@@ -260,9 +261,8 @@ async fn a_browser_that_was_closed_is_left_with_ctrl_c() {
 #[test]
 fn without_a_network_it_is_said_which_host_does_not_answer() {
     let mut env = scenery();
-    // Nobody listens there any more.
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    env.set("AWS_ENDPOINT_URL", &format!("http://{closed}"));
+    let (_held, closed) = deaf_port();
+    env.set("AWS_ENDPOINT_URL", &format!("http://127.0.0.1:{closed}"));
     env.set("AWS_MAX_ATTEMPTS", "1");
     for words in [
         &["whoami", "-p", "static"][..],
