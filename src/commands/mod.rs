@@ -1,6 +1,7 @@
 //! One file a command: its words (the doc comments are the help) and what it does.
 
 pub mod alias;
+pub mod args;
 pub mod as_plugin;
 pub mod aws_alias;
 mod browser;
