@@ -126,7 +126,8 @@ fn directory_of(path: &Path) -> &Path {
         .unwrap_or(Path::new("."))
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
@@ -139,8 +140,9 @@ mod tests {
 
     #[test]
     fn whatever_is_made_is_the_users_alone_and_so_are_the_directories_above() {
+        type Make = fn(&Path) -> io::Result<()>;
         let home = tempfile::tempdir().unwrap();
-        let made: [(&str, fn(&Path) -> io::Result<()>); 5] = [
+        let made: [(&str, Make); 5] = [
             ("replaced", |path| replace(path, b"x")),
             ("durable", |path| replace_durably(path, b"x")),
             ("as it was", |path| replace_as_it_was(path, b"x")),

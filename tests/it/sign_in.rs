@@ -3,7 +3,6 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt as _;
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -240,12 +239,7 @@ fn the_machines_and_the_containers_role_serve_where_nobody_chose() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_browser_that_was_closed_is_left_with_ctrl_c() {
     let mut env = scenery();
-    let bin = env.home().join("bin");
-    fs::create_dir_all(&bin).unwrap();
-    let opener = bin.join("xdg-open");
-    fs::write(&opener, "#!/bin/sh\nexit 0\n").unwrap();
-    fs::set_permissions(&opener, fs::Permissions::from_mode(0o755)).unwrap();
-    env.set("PATH", &format!("{}:/usr/bin:/bin", bin.display()));
+    env.program("xdg-open", "#!/bin/sh\nexit 0\n");
     env.set("DISPLAY", ":0");
     let mut terminal = Terminal::start(&env.command(&["login", "sso"]).into());
     terminal.expect("log in with your browser").await;
