@@ -7,11 +7,11 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 
 use super::Aws;
 use super::diagnosis::settings::Logging;
 use super::error::{ErrorKind, ServiceError};
+use super::memory;
 use crate::ids::Scope;
 use crate::private;
 
@@ -74,9 +74,10 @@ impl Aws {
 
     /// Where that is kept which was learnt from a document of a scope; `None`: nothing is kept.
     fn memory_of(&self, document: &str, scope: &Scope) -> Option<PathBuf> {
+        let cache = self.settings.cache.as_deref()?;
         let endpoint = self.endpoint_url().unwrap_or_default();
-        let name = [document, &scope.to_string(), &endpoint].join("\0");
-        self.settings.cache.as_deref().map(|cache| file(cache, &name))
+        let question = [document, &scope.to_string(), &endpoint];
+        Some(memory::file(cache, "documents", &question))
     }
 
     /// Keeps where shells are logged, for [`Aws::logging_at_hand`].
@@ -122,12 +123,6 @@ fn read(content: &str) -> Option<SeparateOutput> {
     } else {
         SeparateOutput::Never
     })
-}
-
-fn file(cache: &Path, name: &str) -> PathBuf {
-    let hash = Sha256::digest(name);
-    let name: String = hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-    cache.join("documents").join(name)
 }
 
 fn remembered<T: DeserializeOwned>(file: &Path, lasts: Duration) -> Option<T> {
@@ -181,7 +176,7 @@ mod tests {
     #[test]
     fn it_is_remembered_for_a_while() {
         let cache = tempfile::tempdir().unwrap();
-        let file = file(cache.path(), "a document");
+        let file = cache.path().join("documents/one");
         assert_eq!(remembered::<SeparateOutput>(&file, REMEMBERED), None);
         remember(&file, &SeparateOutput::Always).unwrap();
         assert_eq!(remembered(&file, REMEMBERED), Some(SeparateOutput::Always));
