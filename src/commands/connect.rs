@@ -89,6 +89,7 @@ pub async fn run(ctx: &Context, args: Args) -> Result<Exit, CommandError> {
     let document = document(ctx, &args, &resolved)?;
     consent::document(ctx, document.as_deref())?;
     let choice = consent::transport(ctx, args.carrier.transport, resolved.aws.profile())?;
+    let keepalive = consent::keepalive(ctx)?;
     if args.dry_run {
         let request = SessionRequest {
             target: resolved.node.id.clone(),
@@ -137,6 +138,7 @@ pub async fn run(ctx: &Context, args: Args) -> Result<Exit, CommandError> {
                 reason: reason.clone(),
             },
             work: Work::Shell(shell.clone()),
+            keepalive,
         }
     })
     .await?;

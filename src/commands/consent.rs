@@ -1,9 +1,11 @@
 //! What has to be agreed before a session starts: the person's yes, a reason, the administrator's policy.
 
+use std::time::Duration;
+
 use super::context::Context;
 use super::error::CommandError;
 use super::targets::Resolved;
-use crate::config::values::{Confirm, Reason, Transport};
+use crate::config::values::{Confirm, Keepalive, Reason, Transport};
 use crate::config::{Origin, env};
 use crate::transport::plan::Choice;
 use crate::ui::Presence;
@@ -214,6 +216,20 @@ pub fn name(choice: Choice) -> &'static str {
         Choice::Native => "native",
         Choice::Plugin => "plugin",
     }
+}
+
+/// After how long without a word of ours a session is kept from its idle timeout; `None` for never.
+///
+/// # Errors
+/// When the policy does not permit it.
+pub fn keepalive(ctx: &Context) -> Result<Option<Duration>, CommandError> {
+    let config = ctx.config()?;
+    let wanted = config.defaults.keepalive;
+    config.policy.permit_keepalive(wanted)?;
+    Ok(match wanted {
+        Keepalive::Off => None,
+        Keepalive::Every(period) => Some(period.0),
+    })
 }
 
 /// Checks a session document against the policy; `None` is the account's own preferences.

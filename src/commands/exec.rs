@@ -105,6 +105,7 @@ async fn execute(ctx: &Context, args: Args) -> Result<Exit, CommandError> {
     let document = document(ctx, &args, &resolved)?;
     consent::document(ctx, Some(&document))?;
     let choice = consent::transport(ctx, args.carrier.transport, resolved.aws.profile())?;
+    let keepalive = consent::keepalive(ctx)?;
     let platform = platform(&resolved);
     let (script, separate) = if args.tty {
         let form = match platform {
@@ -151,6 +152,7 @@ async fn execute(ctx: &Context, args: Args) -> Result<Exit, CommandError> {
                 reason: reason.clone(),
             },
             work: work.clone(),
+            keepalive,
         }
     })
     .await?;

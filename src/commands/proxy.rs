@@ -62,6 +62,7 @@ pub async fn run(ctx: &Context, args: Args) -> Result<Exit, CommandError> {
     consent::document(ctx, Some(&document))?;
     // The plugin's words would be taken for the stream: where it is configured, it is meant for shells.
     let choice = consent::transport(ctx, Some(Choice::Native), resolved.aws.profile())?;
+    let keepalive = consent::keepalive(ctx)?;
     let reason = consent::obtain(ctx, &args.consent, "open a port of", &resolved)?;
     let parameters = BTreeMap::from([("portNumber".to_owned(), vec![args.port.to_string()])]);
     let outcome = carry(ctx, resolved, choice, Purpose::Unattended, |resolved| {
@@ -73,6 +74,7 @@ pub async fn run(ctx: &Context, args: Args) -> Result<Exit, CommandError> {
                 reason: reason.clone(),
             },
             work: Work::Stdio { linger: args.linger },
+            keepalive,
         }
     })
     .await?;

@@ -69,7 +69,8 @@ table!(
         /// After so long a forward opens a fresh session for new connections, so that the remote name is resolved
         /// anew.
         pub max_age: Option<Period>,
-        /// How often something harmless is sent to keep a session from its idle timeout; `off` for never.
+        /// After so long without a word of ours something harmless is sent, so that the idle timeout does not end a
+        /// session; `off` for never. The plugin does not.
         pub keepalive: Keepalive,
         /// The largest payload that is sent in one message.
         pub payload_limit: Option<Size>,

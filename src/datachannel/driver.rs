@@ -51,7 +51,7 @@ const CLOCK_CHECK: Duration = Duration::from_secs(5);
 /// After a sleep the gateway has this long to show that the connection lives.
 const AFTER_SLEEP: Duration = Duration::from_secs(5);
 /// A session that nobody has used for so long is left to the service's own rules: a resumption would count as
-/// use.
+/// use. One that is kept alive is meant to be used.
 const IN_USE: Duration = Duration::from_secs(10 * 60);
 /// So long after a cut, and then every so often, it is said what keeps us away.
 const FIRST_WORD: Duration = Duration::from_secs(10);
@@ -121,12 +121,16 @@ impl Driver {
         urgent: mpsc::Receiver<Urgent>,
     ) -> Self {
         let now = Instant::now();
+        let mut session = Session::new(options.limits, Box::new(Clock::new()));
+        if let Some(after) = options.keepalive {
+            session.keep_alive(after);
+        }
         Self {
             client_id,
             gateway,
             dialer,
             options,
-            session: Session::new(options.limits, Box::new(Clock::new())),
+            session,
             events,
             writes,
             urgent,
@@ -348,7 +352,7 @@ impl Driver {
         let since = |then| now.saturating_duration_since(then);
         since(born) >= self.options.renew_after
             && since(self.last_carried) >= self.options.quiet_for
-            && since(self.last_written) < IN_USE
+            && (since(self.last_written) < IN_USE || self.options.keepalive.is_some())
             && self.session.is_drained()
             && self.pending.is_empty()
     }

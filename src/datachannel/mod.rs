@@ -108,6 +108,9 @@ pub struct Options {
     pub renew_after: Duration,
     /// So long without a byte either way, and a moment is quiet.
     pub quiet_for: Duration,
+    /// When nothing of ours went into the session for so long, something harmless goes, so that the service's idle
+    /// timeout does not end it; never where it is left out.
+    pub keepalive: Option<Duration>,
     /// No session outlives this without a client: the longest idle timeout that AWS allows.
     pub give_up_after: Duration,
 }
@@ -126,6 +129,7 @@ impl Options {
         longest_pause: Duration::from_secs(15),
         renew_after: Duration::from_secs(57 * 60),
         quiet_for: Duration::from_secs(3),
+        keepalive: None,
         give_up_after: Duration::from_secs(60 * 60),
     };
 

@@ -46,6 +46,7 @@ const OPTIONS: Options = Options {
     silent_after: Duration::from_secs(60),
     unanswered_after: None,
     longest_pause: Duration::from_millis(20),
+    keepalive: None,
     give_up_after: Duration::from_secs(60),
 };
 

@@ -78,6 +78,9 @@ impl BindError {
     /// What to try.
     pub fn hint(&self) -> Option<String> {
         match self {
+            Self::Busy { local, .. } if local.starts_with("socket ") => {
+                Some("choose another path, or end what listens there".to_owned())
+            }
             Self::Busy { .. } => {
                 Some("choose another local port, or let one be found: `:REMOTE` or `local = 0`".to_owned())
             }
@@ -88,7 +91,8 @@ impl BindError {
                 "leave the address out for loopback, or take one that this machine has (`*` is all of them)"
                     .to_owned(),
             ),
-            Self::Denied { .. } | Self::NotASocket(_) | Self::Failed { .. } => None,
+            Self::NotASocket(_) => Some("choose another path; what is there is left alone".to_owned()),
+            Self::Denied { .. } | Self::Failed { .. } => None,
         }
     }
 

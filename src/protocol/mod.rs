@@ -9,6 +9,7 @@ pub mod delivery;
 #[cfg(test)]
 mod golden;
 pub mod handshake;
+mod idle;
 pub mod message;
 #[cfg(test)]
 mod pair;

@@ -4,7 +4,7 @@
 //! or [`Session::poll_timeout`]. The state outlives the socket: counters go on over a reconnect.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use uuid::Uuid;
@@ -12,9 +12,11 @@ use uuid::Uuid;
 use super::crypto::{Ciphers, CryptoError, DataKey, KeyWish};
 use super::delivery::incoming::{Arrival, Incoming};
 use super::delivery::outgoing::{Finish, Finished, Limits, Outgoing, Tried};
-use super::handshake::{self, Key, Properties, Refusal, SessionType};
+use super::handshake::{self, Key, PortMode, Properties, Refusal, SessionType};
+use super::idle::Idle;
 use super::message::{FIN, Message, MessageType, PayloadType, SYN};
 use super::payload::{Acknowledgement, ChannelClosed, Flag, Size, exit_code};
+use super::smux::{self, frame};
 use crate::ids::Version;
 
 /// What we claim to be. The agent switches features by it (mux from 1.1.70, no smux keepalive above
@@ -23,6 +25,8 @@ pub const CLIENT_VERSION: &str = "1.2.835.0";
 
 /// So many unreadable messages, and not one readable, before we say that the peer speaks something else.
 const PATIENCE: u32 = 3;
+/// A size for sessions that have none.
+const NO_SIZE: Size = Size { cols: 80, rows: 24 };
 
 /// What differs from message to message and is neither logic nor payload.
 pub trait Stamp: Send {
@@ -100,6 +104,7 @@ pub struct Session {
     outgoing: Outgoing,
     finishing: Finishing,
     size: Option<Size>,
+    idle: Idle,
     unreadable: u32,
     acknowledgements: VecDeque<Vec<u8>>,
     events: VecDeque<Event>,
@@ -140,6 +145,7 @@ impl Session {
             outgoing: Outgoing::new(limits),
             finishing: Finishing { stamp, ciphers: None },
             size: None,
+            idle: Idle::default(),
             unreadable: 0,
             acknowledgements: VecDeque::new(),
             events: VecDeque::new(),
@@ -149,6 +155,12 @@ impl Session {
     /// Other sizes of sending, for a session that has not sent data yet.
     pub fn limit(&mut self, limits: Limits) {
         self.outgoing.limit(limits);
+    }
+
+    /// Keeps the session from its idle timeout: when nothing of ours went for so long, something goes that
+    /// changes nothing.
+    pub fn keep_alive(&mut self, after: Duration) {
+        self.idle.at_most(after);
     }
 
     /// Takes one binary message from the socket. Unreadable and unknown ones are ignored, as both Go peers
@@ -295,15 +307,40 @@ impl Session {
     /// When [`Session::handle_timeout`] wants to be called.
     pub fn poll_timeout(&self) -> Option<Instant> {
         if self.is_closed() {
-            None
-        } else {
-            self.outgoing.timeout()
+            return None;
         }
+        let idle = self.idle.due().filter(|_| self.may_be_idle());
+        self.outgoing.timeout().into_iter().chain(idle).min()
     }
 
     /// The time has come.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.outgoing.handle_timeout(now);
+        if self.may_be_idle() && self.idle.is_over(now) {
+            self.show_use();
+        }
+    }
+
+    /// What waits to be acknowledged goes out again and again, which is use enough.
+    fn may_be_idle(&self) -> bool {
+        matches!(self.phase, Phase::Ready) && self.outgoing.is_empty()
+    }
+
+    /// Sends what changes nothing. To a mux it is a NOP, which goes between frames, for all before it has been
+    /// acknowledged. To everything else it is the terminal's size once more, which amazon-ssm-agent (3.3) reads
+    /// over where there is no terminal: in port sessions of both kinds (`HandleStreamMessage` in `port_basic.go` and
+    /// `port_mux.go` knows Output and Flag only) and for commands (`InputStreamMessageHandler` in `shell_unix.go`
+    /// and `shell_windows.go` says so). Nothing of it comes to the service or the command.
+    fn show_use(&mut self) {
+        let is_port = self.session_type == SessionType::Port;
+        if is_port && self.properties.mode(self.agent_version) == PortMode::Mux {
+            return self.outgoing.write(smux::nothing(frame::HEADER));
+        }
+        let has_terminal = !is_port && self.session_type != SessionType::NonInteractiveCommands;
+        // A terminal whose size we never told keeps it.
+        if let Some(size) = self.size.or((!has_terminal).then_some(NO_SIZE)) {
+            self.outgoing.control(PayloadType::SIZE, size.encode());
+        }
     }
 
     /// The next message to send: acknowledgements first, for the agent counts on them.
@@ -315,6 +352,7 @@ impl Session {
             return None;
         }
         let due = self.outgoing.poll(now, &mut self.finishing)?;
+        self.idle.begin(now);
         let message = Message {
             message_type: MessageType::InputStreamData,
             schema_version: 1,

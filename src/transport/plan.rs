@@ -15,6 +15,9 @@ pub struct SessionPlan {
     pub request: SessionRequest,
     /// What the session does.
     pub work: Work,
+    /// When nothing of ours went for so long, something harmless goes, against the service's idle timeout. The
+    /// plugin knows nothing of the kind.
+    pub keepalive: Option<Duration>,
 }
 
 /// What a session does.

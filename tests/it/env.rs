@@ -136,6 +136,26 @@ impl TestEnv {
     pub fn run(&self, words: &[&str]) -> Told {
         Told::of(&self.command(words).output().unwrap(), self)
     }
+
+    /// Runs it where the system's config has this `[policy]`, on a file system of its own; `None` where this
+    /// machine lets nobody have one.
+    pub fn run_under(&self, policy: &str, words: &[&str]) -> Option<Told> {
+        let file = self.home().join("policy.toml");
+        fs::write(&file, format!("schema = 1\n[policy]\n{policy}\n")).unwrap();
+        let etc = "mount -t tmpfs tmpfs /etc && mkdir /etc/ssmx";
+        let inside = |line: &str| {
+            let mut command = self.other("unshare");
+            command.args(["--mount", "--map-root-user", "sh", "-c", line]);
+            command
+        };
+        if !inside(etc).output().is_ok_and(|output| output.status.success()) {
+            return None;
+        }
+        let line = format!("{etc} && cp \"$0\" /etc/ssmx/config.toml && exec \"$@\"");
+        let mut command = inside(&line);
+        command.arg(file).arg(env!("CARGO_BIN_EXE_ssmx")).args(words);
+        Some(Told::of(&command.output().unwrap(), self))
+    }
 }
 
 /// What a run told: status and both streams, with what differs from run to run replaced.

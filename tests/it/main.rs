@@ -17,6 +17,7 @@ mod generated;
 mod house;
 mod iam_policy;
 mod identities;
+mod keepalive;
 mod ls;
 mod mistakes;
 mod oracles;

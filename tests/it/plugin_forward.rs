@@ -4,15 +4,16 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::Shutdown;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use ssmx_sandbox::fault::Faults;
 
 use crate::env::TestEnv;
 use crate::forward::far::{NODE, deaf_port, echo, service};
-use crate::forward::running::Running;
+use crate::forward::running::{Running, until};
 use crate::tools::plugins_of;
 
 const PLUGIN: &str = "session-manager-plugin";
@@ -188,6 +189,100 @@ fn the_plugin_is_started_as_the_aws_cli_starts_it_and_out_of_reach_of_the_termin
     assert!(response.starts_with("response={"), "{response}");
     assert_ne!(group.trim(), ours.trim(), "a group of its own");
     assert_eq!(env.sandbox.calls_of("ssm:TerminateSession").len(), 1);
+}
+
+/// ssmx as the plugin behind a script, which tells its version, and so lets another session be started, when there
+/// is the file that this returns.
+fn ourselves_later(env: &mut TestEnv) -> PathBuf {
+    let (aside, go) = (env.home().join("aside"), env.home().join("go"));
+    fs::create_dir(&aside).unwrap();
+    let copy = aside.join(PLUGIN);
+    fs::copy(env!("CARGO_BIN_EXE_ssmx"), &copy).unwrap();
+    put(
+        env,
+        &format!(
+            "#!/bin/sh\n[ \"$1\" = --version ] && {{ until [ -e {} ]; do sleep 0.01; done; }}\nexec {} \"$@\"\n",
+            go.display(),
+            copy.display()
+        ),
+    );
+    go
+}
+
+/// Runs `start`, whose first session's agent is not understood; the others' are.
+fn misunderstood_once<T>(env: &TestEnv, go: &Path, start: impl FnOnce() -> T) -> T {
+    env.sandbox.calls().clear();
+    env.sandbox.set_session_faults(Some(Faults {
+        unknown_actions: true,
+        ..Faults::default()
+    }));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            until("the first session is there", || {
+                !env.sandbox.calls_of("ssm:StartSession").is_empty()
+            });
+            env.sandbox.set_session_faults(None);
+            fs::write(go, "").unwrap();
+        });
+        start()
+    })
+}
+
+#[test]
+fn a_forward_whose_agent_is_not_understood_goes_through_the_plugin() {
+    let mut env = TestEnv::new();
+    let go = ourselves_later(&mut env);
+    let spec = format!(":{}", service(echo));
+    let (starts, ends) = (
+        |env: &TestEnv| env.sandbox.calls_of("ssm:StartSession").len(),
+        |env: &TestEnv| env.sandbox.calls_of("ssm:TerminateSession").len(),
+    );
+    let mut forward = misunderstood_once(&env, &go, || Running::start(&env, &[NODE, &spec]));
+    forward.expect("since its agent is not understood");
+    forward.expect("another one goes through the plugin");
+    assert_eq!((starts(&env), ends(&env)), (2, 1), "the first is ended before");
+    assert_eq!(plugins_of(forward.pid()).len(), 1);
+    forward.check_echo(1_000_000, 3);
+    forward.interrupt(Signal::INT);
+    assert_eq!(env.run(&["sessions", "-o", "name"]).ok(), "", "none is left");
+
+    // A connection that was given to the first session rides on the second.
+    fs::remove_file(&go).unwrap();
+    let forward = Running::start(&env, &["--lazy", NODE, &spec]);
+    misunderstood_once(&env, &go, || {
+        let mut early = forward.connect();
+        early.write_all(b"x").unwrap();
+        early.read_exact(&mut [0]).unwrap();
+    });
+    assert_eq!(starts(&env), 2);
+}
+
+#[test]
+fn an_agent_that_is_not_understood_is_said_where_no_plugin_may_help() {
+    let mut env = TestEnv::new();
+    env.sandbox.set_session_faults(Some(Faults {
+        unknown_actions: true,
+        ..Faults::default()
+    }));
+    let refused = |env: &TestEnv, words: &[&str]| {
+        env.sandbox.calls().clear();
+        let told = env.run(&[&["forward"], words, &[NODE, ":80"]].concat());
+        assert_eq!(told.status, 255, "{told}");
+        assert!(
+            told.stderr
+                .contains("the other end speaks what ssmx does not understand"),
+            "{told}"
+        );
+        assert_eq!(env.sandbox.calls_of("ssm:StartSession").len(), 1);
+        assert_eq!(env.sandbox.calls_of("ssm:TerminateSession").len(), 1);
+    };
+    // Nobody asks for its version, which it would not tell.
+    ourselves_later(&mut env);
+    refused(&env, &["--transport", "native"]);
+    let directory = env.home().join("empty");
+    fs::create_dir(&directory).unwrap();
+    env.set("PATH", directory.to_str().unwrap());
+    refused(&env, &[]);
 }
 
 #[test]

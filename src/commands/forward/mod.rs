@@ -199,10 +199,7 @@ fn save(ctx: &Context, name: &str, wishes: &[(Wish, Plan)]) -> Result<(), Comman
         ("max_age", settings.max_age.map(seconds)),
         (
             "sessions",
-            settings
-                .sessions
-                .filter(|count| *count > 1)
-                .map(|count| Value::from(i64::from(count))),
+            settings.sessions.map(|count| Value::from(i64::from(count))),
         ),
         ("document", settings.document.as_deref().map(Value::from)),
     ];
@@ -229,7 +226,8 @@ fn wishes(ctx: &Context, args: &Args, words: &[String]) -> Result<Vec<(Wish, Pla
         lazy: None,
         idle_timeout: config.defaults.idle_timeout.map(|period| period.0),
         max_age: config.defaults.max_age.map(|period| period.0),
-        sessions: Some(config.defaults.sessions.number()),
+        // What a profile says of it goes before the default, and is known with the node.
+        sessions: None,
         document: None,
     };
     let read = wish::read(words, config, home)?;

@@ -64,8 +64,8 @@ pub fn port(ctx: &Context, wish: &Wish) -> Result<Plan, CommandError> {
     let config = ctx.config()?;
     let settings = &wish.settings;
     permit_local(ctx, wish)?;
-    let sessions = settings.sessions.unwrap_or(1);
-    if let Ok(sessions) = values::Sessions::try_from(sessions) {
+    // What the profile or the default says counts with the node.
+    if let Some(Ok(sessions)) = settings.sessions.map(values::Sessions::try_from) {
         config.policy.permit_sessions(sessions)?;
     }
     let own = match remote.foreign_host() {
@@ -84,7 +84,7 @@ pub fn port(ctx: &Context, wish: &Wish) -> Result<Plan, CommandError> {
         },
         idle_timeout: settings.idle_timeout,
         max_age: settings.max_age,
-        sessions: usize::from(sessions),
+        keepalive: consent::keepalive(ctx)?,
         payload_limit: config.defaults.payload_limit.map(bytes),
         rate_limit: config.defaults.rate_limit.map(bytes),
     }))
@@ -107,6 +107,7 @@ pub fn socks(ctx: &Context, wish: &Wish) -> Result<Plan, CommandError> {
         idle_timeout: settings.idle_timeout.unwrap_or(UNUSED),
         sessions: usize::from(settings.sessions.unwrap_or(1)),
         max_age: settings.max_age,
+        keepalive: consent::keepalive(ctx)?,
         payload_limit: config.defaults.payload_limit.map(bytes),
         rate_limit: config.defaults.rate_limit.map(bytes),
     }))

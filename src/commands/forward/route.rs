@@ -12,7 +12,7 @@ use crate::commands::consent::{self, ConsentArgs};
 use crate::commands::context::Context;
 use crate::commands::error::{CommandError, Kind};
 use crate::commands::targets::{PickArgs, Purpose, Resolved};
-use crate::config::values::Confirm;
+use crate::config::values::{Confirm, Sessions};
 use crate::ids::Scope;
 use crate::transport::forward::{BoxFuture, Freshness, Remedy, Route, RouteError, Routes};
 
@@ -153,6 +153,7 @@ async fn find(
         Leads::Anywhere => "open a SOCKS5 proxy through",
     };
     let reason = consent::obtain(ctx, consent, doing, &resolved)?;
+    let sessions = sessions(ctx, wish, resolved.aws.profile())?;
     let stream_endpoints = stream_endpoints(ctx, resolved.aws.profile())?;
     let label = match &resolved.node.name {
         Some(name) => format!("{name} ({})", resolved.node.id),
@@ -164,11 +165,29 @@ async fn find(
         label,
         reason,
         transport,
+        sessions,
         stream_endpoints,
     };
     // Who agrees to a proxy agrees to the sessions that it is made of.
     let remember = resolved.demands.confirm == Confirm::Never || wish.leads == Leads::Anywhere;
     Ok((route, resolved.scope, remember))
+}
+
+/// Over how many sessions its connections may be spread: by the flag or the preset, else the profile's section, else
+/// the default; within the policy. A destination of a SOCKS5 proxy has one.
+fn sessions(ctx: &Context, wish: &Wish, profile: Option<&str>) -> Result<usize, CommandError> {
+    if wish.leads == Leads::Anywhere {
+        return Ok(1);
+    }
+    let config = ctx.config()?;
+    let section = || profile.and_then(|profile| config.profiles.get(profile)?.sessions);
+    let own = wish.settings.sessions.map(Sessions::try_from);
+    let sessions = own
+        .and_then(Result::ok)
+        .or_else(section)
+        .unwrap_or(config.defaults.sessions);
+    config.policy.permit_sessions(sessions)?;
+    Ok(usize::from(sessions.number()))
 }
 
 /// Whether sessions reach it just now: an id is no look-up, and what a look-up says of an agent is minutes old.

@@ -98,8 +98,11 @@ struct Sent {
     overdue: bool,
 }
 
-/// So many messages may be in flight at least: with one alone, each waits for the acknowledgement of the last.
+/// So many messages fit into the window: with one alone, each would wait for the acknowledgement of the last, and
+/// on a slow path, whose window is small, everything behind it for all of a large one.
 const PIPELINE: usize = 4;
+/// What a message may hold however small the window is.
+const LEAST_PAYLOAD: usize = 1024;
 
 /// The outgoing buffer of one direction.
 #[derive(Debug)]
@@ -170,14 +173,14 @@ impl Outgoing {
 
     /// Queues bytes of the session. Empty ones are dropped: Go peers cannot read an empty payload.
     pub fn write(&mut self, bytes: Bytes) {
-        self.unsent.write(bytes, self.limits.payload);
+        self.unsent.write(bytes);
     }
 
     /// Drops the bytes that are not sent yet and sends these instead, window or not: a Ctrl-C does not wait
     /// behind a paste that the remote does not read.
     pub fn overtake(&mut self, bytes: Bytes) {
         self.marks.sent(self.unsent.data_bytes(), self.next());
-        self.unsent.overtake(bytes, self.limits.payload);
+        self.unsent.overtake(bytes);
     }
 
     /// Queues a message that goes before all data.
@@ -233,7 +236,7 @@ impl Outgoing {
     /// An acknowledgement of one sequence number. Unknown ones (doubles) are ignored. Says what became of a trial
     /// that this ends.
     pub fn acknowledge(&mut self, now: Instant, sequence: i64) -> Option<Tried> {
-        let was_full = if self.unacknowledged_bytes + self.limits.payload >= self.window.bytes() {
+        let was_full = if self.unacknowledged_bytes + self.payload() >= self.window.bytes() {
             Fill::Full
         } else {
             Fill::Idle
@@ -267,7 +270,6 @@ impl Outgoing {
             return Some(Tried::Failed);
         }
         self.limits.payload = self.limits.payload.max(trial.large.len());
-        self.window.never_below(self.limits.payload * PIPELINE);
         Some(Tried::Passed(self.limits.payload))
     }
 
@@ -319,7 +321,7 @@ impl Outgoing {
             self.timers.pop_first();
             late.push(sequence);
         }
-        let mut lost = false;
+        let mut slow_down = false;
         for sequence in late {
             let (rtt, highest) = (self.rtt.clone(), self.highest);
             let Some(Some(sent)) = self.slot(sequence) else {
@@ -332,11 +334,14 @@ impl Outgoing {
                 self.arm(sequence, deadline);
             } else if sequence < highest {
                 self.due.insert(sequence);
-                lost = true;
+                slow_down = true;
             } else {
                 sent.overdue = true;
-                let again = now + rtt.timeout(sent.repeats);
                 let repeats = sent.repeats;
+                self.rtt.expired(repeats);
+                // Nothing tells how long it takes now, only that there is too much on the way.
+                slow_down |= repeats == 0;
+                let again = now + rtt.timeout(repeats);
                 self.arm(sequence, again);
                 let is_trial = self
                     .trial
@@ -348,7 +353,7 @@ impl Outgoing {
                 }
             }
         }
-        if lost {
+        if slow_down {
             self.window.lost(now);
         }
         self.hurry();
@@ -402,6 +407,12 @@ impl Outgoing {
             finished,
             again: false,
         })
+    }
+
+    /// What a message holds now.
+    fn payload(&self) -> usize {
+        let fits = self.window.bytes() / PIPELINE;
+        self.limits.payload.min(fits.max(LEAST_PAYLOAD))
     }
 
     /// The sequence number of what is sent next for the first time.
@@ -466,9 +477,7 @@ impl Outgoing {
         let is_open = self.trial.is_none()
             && self.unacknowledged_bytes < self.window.bytes()
             && self.sent.len() < LONGEST_SPAN;
-        is_open
-            .then(|| self.unsent.next_data(self.limits.payload))
-            .flatten()
+        is_open.then(|| self.unsent.next_data(self.payload())).flatten()
     }
 }
 

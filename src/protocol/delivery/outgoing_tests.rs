@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::*;
@@ -291,4 +292,82 @@ fn a_mark_does_not_wait_for_what_an_interrupt_dropped() {
     outgoing.acknowledge(now, 0);
     outgoing.acknowledge(now, 1);
     assert_eq!(outgoing.passed_marks(), 1);
+}
+
+/// What became of an upload over a path that takes so many bytes a second.
+struct Upload {
+    /// Bytes that were acknowledged.
+    arrived: usize,
+    /// Messages that were sent again.
+    repeated: usize,
+    /// The longest time between a message's first copy and its acknowledgement, in the second half.
+    longest: Duration,
+}
+
+/// Sends for `time` over a path with a queue that loses nothing.
+fn upload(rate: usize, one_way: Duration, time: Duration) -> Upload {
+    let (mut outgoing, begin) = (Outgoing::new(Limits::PORT), start());
+    // As after a handshake, one round trip is known.
+    outgoing.control(PayloadType::HANDSHAKE_RESPONSE, Bytes::from_static(b"{}"));
+    drain(&mut outgoing, begin);
+    outgoing.acknowledge(begin + one_way * 2, 0);
+    outgoing.release();
+    let (mut now, mut free) = (begin + one_way * 2, begin);
+    outgoing.try_size(Bytes::from(vec![0; 32_640]), Bytes::from_static(b"x"));
+    let mut acknowledgements = VecDeque::new();
+    let mut first_sent = BTreeMap::new();
+    let mut upload = Upload {
+        arrived: 0,
+        repeated: 0,
+        longest: Duration::ZERO,
+    };
+    while now < begin + time {
+        loop {
+            while !outgoing.is_full() {
+                outgoing.write(Bytes::from(vec![0; 32_640]));
+            }
+            let Some(due) = outgoing.poll(now, &mut Plain) else {
+                break;
+            };
+            upload.repeated += usize::from(due.again);
+            let length = due.finished.payload.len();
+            first_sent.entry(due.sequence).or_insert((now, length));
+            free = free.max(now) + Duration::from_secs_f64(length as f64 / rate as f64);
+            acknowledgements.push_back((free + one_way * 2, due.sequence));
+        }
+        let heard = acknowledgements.front().map(|(at, _)| *at);
+        now = outgoing.timeout().into_iter().chain(heard).min().unwrap();
+        while let Some((_, sequence)) = acknowledgements.pop_front_if(|(at, _)| *at <= now) {
+            outgoing.acknowledge(now, sequence);
+            if let Some((at, length)) = first_sent.remove(&sequence) {
+                upload.arrived += length;
+                if now > begin + time / 2 {
+                    upload.longest = upload.longest.max(now - at);
+                }
+            }
+        }
+        outgoing.handle_timeout(now);
+    }
+    upload
+}
+
+#[test]
+fn a_slow_path_is_filled_and_not_flooded() {
+    let (one_way, time) = (Duration::from_millis(20), Duration::from_secs(20));
+    for rate in [60_000, 250_000, 2_500_000] {
+        let upload = upload(rate, one_way, time);
+        let most = rate * 20;
+        assert!(
+            upload.arrived > most / 10 * 9,
+            "{rate}: {} of {most}",
+            upload.arrived
+        );
+        assert!(upload.repeated < 20, "{rate}: {} sent again", upload.repeated);
+        // What a person types waits so long behind it.
+        assert!(
+            upload.longest < Duration::from_millis(500),
+            "{rate}: {:?}",
+            upload.longest
+        );
+    }
 }

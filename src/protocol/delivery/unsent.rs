@@ -19,17 +19,16 @@ pub(super) struct Unsent {
 }
 
 impl Unsent {
-    /// Queues bytes as data, in payloads of no more than `longest` bytes.
-    pub(super) fn write(&mut self, mut bytes: Bytes, longest: usize) {
-        self.data_bytes += bytes.len();
-        while !bytes.is_empty() {
-            let cut = bytes.len().min(longest);
-            self.data.push_back((PayloadType::OUTPUT, bytes.split_to(cut)));
+    /// Queues bytes as data.
+    pub(super) fn write(&mut self, bytes: Bytes) {
+        if !bytes.is_empty() {
+            self.data_bytes += bytes.len();
+            self.data.push_back((PayloadType::OUTPUT, bytes));
         }
     }
 
     /// Drops all data and queues these bytes, before everything else once data may be sent at all.
-    pub(super) fn overtake(&mut self, bytes: Bytes, longest: usize) {
+    pub(super) fn overtake(&mut self, bytes: Bytes) {
         self.data.clear();
         self.data_bytes = 0;
         if bytes.is_empty() {
@@ -38,7 +37,7 @@ impl Unsent {
         if self.released {
             self.control.push_back((PayloadType::OUTPUT, bytes));
         } else {
-            self.write(bytes, longest);
+            self.write(bytes);
         }
     }
 
@@ -74,12 +73,16 @@ impl Unsent {
         self.control.pop_front()
     }
 
-    /// The next payload of data, small writes joined up to `longest` bytes.
+    /// The next payload of data: small writes joined, large ones cut, to no more than `longest` bytes.
     pub(super) fn next_data(&mut self, longest: usize) -> Option<(PayloadType, Bytes)> {
         if !self.released {
             return None;
         }
-        let (payload_type, first) = self.data.pop_front()?;
+        let (payload_type, mut first) = self.data.pop_front()?;
+        if payload_type == PayloadType::OUTPUT && first.len() > longest {
+            let rest = first.split_off(longest);
+            self.data.push_front((payload_type, rest));
+        }
         let mut joined = None;
         let mut length = first.len();
         while let Some((PayloadType::OUTPUT, next)) = self.data.front()

@@ -71,14 +71,6 @@ impl Window {
         self.bytes
     }
 
-    /// So much may be in flight whatever is seen of the path. (Not where it stays as it is.)
-    pub fn never_below(&mut self, bytes: usize) {
-        if self.least < self.most {
-            self.least = self.least.max(bytes).min(self.most);
-            self.bytes = self.bytes.max(self.least);
-        }
-    }
-
     /// Learns from an acknowledgement of so many bytes. `round_trip` is that of a message sent once; `was_full`:
     /// the window was what held sending up, so that it says something that it was enough.
     pub fn acknowledged(&mut self, now: Instant, bytes: usize, round_trip: Duration, was_full: Fill) {
@@ -233,21 +225,6 @@ mod tests {
             window.lost(now + Duration::from_secs(second));
         }
         assert_eq!(window.bytes(), BOUNDS.least);
-    }
-
-    #[test]
-    fn what_may_always_be_in_flight_survives_losses() {
-        let now = start();
-        let mut window = Window::new(BOUNDS);
-        window.never_below(128 << 10);
-        assert_eq!(window.bytes(), 128 << 10);
-        for second in 0..20 {
-            window.lost(now + Duration::from_secs(second));
-        }
-        assert_eq!(window.bytes(), 128 << 10);
-        let mut fixed = Window::new(Bounds::fixed(1000));
-        fixed.never_below(2000);
-        assert_eq!(fixed.bytes(), 1000);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 mod agent;
 mod encryption;
+mod idle;
 mod mistakes;
 mod operations;
 

@@ -52,8 +52,9 @@ pub struct ForwardPlan {
     pub idle_timeout: Option<Duration>,
     /// After so long a fresh session is opened for new connections.
     pub max_age: Option<Duration>,
-    /// Over how many sessions connections may be spread; at least one.
-    pub sessions: usize,
+    /// When nothing of ours went into a session for so long, something harmless goes, against the service's idle
+    /// timeout. The plugin knows nothing of the kind.
+    pub keepalive: Option<Duration>,
     /// The largest payload of one message, bytes.
     pub payload_limit: Option<usize>,
     /// The most bytes sent in a second.
@@ -82,6 +83,8 @@ pub struct Route {
     pub reason: Option<String>,
     /// What carries the session.
     pub transport: Choice,
+    /// Over how many sessions the forward's connections may be spread; at least one.
+    pub sessions: usize,
     /// Hosts that a stream URL may name beside AWS's own.
     pub stream_endpoints: Vec<String>,
 }

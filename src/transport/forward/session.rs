@@ -28,6 +28,8 @@ const SHORT_FAREWELL: Duration = Duration::from_secs(1);
 /// What a session tells its supervisor.
 #[derive(Debug)]
 pub(super) enum Told {
+    /// The way to the target is known, and with it over how many sessions connections may be spread.
+    Routed { sessions: usize },
     /// StartSession has answered.
     Started { session: SessionId, via: String },
     /// What happens while it is carried.
@@ -96,6 +98,9 @@ async fn started(
         Ok(route) => route,
         Err(error) => return Ended::NotRouted(error),
     };
+    tell(Told::Routed {
+        sessions: route.sessions,
+    });
     // A missing plugin is said before a session is started that nobody could carry.
     let plugin = match route.transport {
         Choice::Plugin => match Plugin::find().await {
@@ -198,7 +203,7 @@ async fn natively(
     connections: &mut Connections,
     report: &(dyn Fn(Report) + Send + Sync),
 ) -> Result<CarryEnd, TransportError> {
-    let options = native::forward::options(shared.plan.payload_limit);
+    let options = native::forward::options(shared.plan.payload_limit, shared.plan.keepalive);
     let channel = native::forward::open(
         &route.aws,
         opening,

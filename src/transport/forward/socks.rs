@@ -32,6 +32,8 @@ pub struct SocksPlan {
     pub sessions: usize,
     /// After so long a fresh session is opened for new connections.
     pub max_age: Option<Duration>,
+    /// As in [`ForwardPlan`].
+    pub keepalive: Option<Duration>,
     /// The largest payload of one message, bytes.
     pub payload_limit: Option<usize>,
     /// The most bytes sent in a second to one destination.
@@ -204,7 +206,7 @@ impl Proxy {
             start: Start::WithFirstConnection,
             idle_timeout: Some(self.plan.idle_timeout),
             max_age: self.plan.max_age,
-            sessions: 1,
+            keepalive: self.plan.keepalive,
             payload_limit: self.plan.payload_limit,
             rate_limit: self.plan.rate_limit,
         };

@@ -62,6 +62,7 @@ pub(super) async fn run(
         attempt_at: None,
         last_used: Instant::now(),
         numbers: 0,
+        sessions: 1,
     };
     supervisor.run(door, stop).await
 }
@@ -110,6 +111,8 @@ struct Supervisor {
     attempt_at: Option<Instant>,
     last_used: Instant,
     numbers: u64,
+    /// Over how many sessions connections may be spread; one, until the first knows its way.
+    sessions: usize,
 }
 
 impl Supervisor {
@@ -233,7 +236,7 @@ impl Supervisor {
                 continue;
             }
             while self.opening() < self.queue.len()
-                && self.live() < self.shared.plan.sessions
+                && self.live() < self.sessions
                 && self.attempt_at.is_none()
             {
                 self.open();
@@ -294,6 +297,7 @@ impl Supervisor {
             return;
         };
         match told {
+            Told::Routed { sessions } => self.sessions = sessions.max(1),
             Told::Started { session, via } => slot.session = Some((session, via)),
             Told::Report(Report::Ready) => {
                 slot.ready = Some(now);

@@ -63,6 +63,10 @@ pub(super) async fn run(
         Work::Command(_) => Options::COMMAND,
         Work::Stdio { .. } => Options::PORT,
     };
+    let options = Options {
+        keepalive: plan.keepalive,
+        ..options
+    };
     let opened = datachannel::open(opening, gateway, aws.dialer(), options);
     let channel = tokio::select! {
         channel = opened => channel?,

@@ -30,6 +30,7 @@ async fn child(choice: Choice, gated: Gated) {
             escape: Some(b'~'),
             ..Shell::default()
         }),
+        keepalive: None,
     };
     let asking = Arc::clone(&aws);
     // It agrees when AWS says that the node is connected; the far side lets AWS wait.

@@ -6,6 +6,7 @@ use std::net::{Shutdown, TcpStream};
 use std::thread;
 use std::time::Duration;
 
+use insta::assert_snapshot;
 use rustix::process::Signal;
 use sha2::{Digest as _, Sha256};
 use ssmx_sandbox::fault::{Faults, Lossy, Trigger};
@@ -13,6 +14,7 @@ use ssmx_sandbox::fault::{Faults, Lossy, Trigger};
 use super::far::{NODE, deaf_port, echo, greeter, service, spec};
 use super::running::{Running, until};
 use crate::env::TestEnv;
+use crate::page::Page;
 
 #[test]
 fn many_connections_are_carried_whole_at_once_and_the_session_is_ended() {
@@ -113,15 +115,72 @@ fn a_port_where_nobody_listens_resets_the_connection() {
 }
 
 #[test]
-fn several_sessions_share_the_connections() {
+fn so_many_sessions_share_the_connections_as_the_nearest_word_says() {
     let env = TestEnv::new();
-    let forward = Running::start(&env, &["--sessions", "4", NODE, &spec(service(echo))]);
-    let streams: Vec<TcpStream> = (0..8).map(|_| forward.connect()).collect();
-    for mut stream in streams {
-        stream.write_all(b"x").unwrap();
-        stream.read_exact(&mut [0]).unwrap();
+    let port = service(echo);
+    let preset = |more: &str| {
+        format!(
+            "[presets.db]\ntarget = \"name=prod-bastion\"\nprofile = \"prod\"\nport = {port}\nlocal = 0\n{more}"
+        )
+    };
+    let section = "[profiles.prod]\nsessions = 4\n";
+    let general = "[defaults]\nsessions = 5\n";
+    for (config, words, expected) in [
+        (preset(""), &["db"][..], 1),
+        (preset(general), &["db"], 5),
+        (preset(&format!("{section}{general}")), &["db"], 4),
+        (preset(&format!("lazy = true\n{section}")), &["db"], 4),
+        (preset(&format!("sessions = 3\n{section}{general}")), &["db"], 3),
+        (preset(&format!("sessions = 1\n{section}{general}")), &["db"], 1),
+        (
+            preset(&format!("sessions = 3\n{section}")),
+            &["--sessions", "2", "db"],
+            2,
+        ),
+    ] {
+        env.config(&config);
+        env.sandbox.calls().clear();
+        let forward = Running::start(&env, words);
+        let streams: Vec<TcpStream> = (0..8).map(|_| forward.connect()).collect();
+        for mut stream in streams {
+            stream.write_all(b"x").unwrap();
+            stream.read_exact(&mut [0]).unwrap();
+        }
+        let started = env.sandbox.calls_of("ssm:StartSession").len();
+        assert_eq!(started, expected, "{config} {words:?}");
     }
-    assert_eq!(env.sandbox.calls_of("ssm:StartSession").len(), 4);
+}
+
+#[test]
+fn where_the_policy_wants_one_session_nobody_gets_more() {
+    let env = TestEnv::new();
+    let mut page = Page::default();
+    let preset = "[presets.db]\ntarget = \"name=prod-bastion\"\nprofile = \"prod\"\nport = 80\nlocal = 0\n";
+    for (whose, more, words) in [
+        ("the flag", "", &["forward", "--sessions", "2", "db"][..]),
+        ("the preset", "sessions = 2\n", &["forward", "db"]),
+        (
+            "the profile's section",
+            "[profiles.prod]\nsessions = 2\n",
+            &["forward", "db"],
+        ),
+        ("the default", "[defaults]\nsessions = 2\n", &["forward", "db"]),
+    ] {
+        env.config(&format!("{preset}{more}"));
+        let Some(told) = env.run_under("pools = false", words) else {
+            return;
+        };
+        page.heading(whose);
+        page.note(words, &told);
+    }
+    assert_snapshot!(page.text);
+    assert!(env.sandbox.sessions().is_empty());
+    // The profile's word is the nearer one.
+    env.config(&format!(
+        "{preset}[defaults]\nsessions = 2\n[profiles.prod]\nsessions = 1\n"
+    ));
+    let told = env.run_under("pools = false", &["forward", "db", "--", "true"]);
+    told.unwrap().ok();
 }
 
 /// Bytes without a pattern that a lost block would leave intact.

@@ -6,4 +6,5 @@ pub mod far;
 mod programs;
 pub mod running;
 mod sessions;
+mod socket;
 mod words;

@@ -22,6 +22,7 @@ pub struct Running {
     child: Child,
     stdout: BufReader<ChildStdout>,
     talk: Arc<Talk>,
+    /// Zero where it listens on a socket.
     pub port: u16,
     pub session: Option<String>,
     /// The document of the first that was ready.
@@ -77,7 +78,7 @@ impl Running {
             told: Value::Null,
         };
         let told = running.next_ready();
-        running.port = port(&told);
+        running.port = told["local"].get("port").map_or(0, |_| port(&told));
         running.session = told["session"].as_str().map(ToOwned::to_owned);
         running.told = told;
         running

@@ -32,9 +32,12 @@ pub(in crate::transport) const SILENCE: Duration = Duration::from_secs(15);
 const DRAIN: Duration = Duration::from_secs(2);
 const FAREWELL: Duration = Duration::from_millis(300);
 
-/// How a port's data channel is sized.
-pub(in crate::transport) fn options(payload: Option<usize>) -> Options {
-    let mut options = Options::PORT;
+/// How a port's data channel is sized, and whether it is kept alive.
+pub(in crate::transport) fn options(payload: Option<usize>, keepalive: Option<Duration>) -> Options {
+    let mut options = Options {
+        keepalive,
+        ..Options::PORT
+    };
     options.limits.payload = size::first(payload);
     options
 }
