@@ -4,7 +4,7 @@
 //! Whether the process that started a session still lives is told by a lock that the system lets go with it, so
 //! that neither a crash nor a reused process id can lie about it.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{AccountId, NodeId, Region, SessionId};
+use crate::private;
 
 /// A session that was started here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,8 +114,9 @@ impl Ledger {
     pub fn add(&self, entry: Entry) -> io::Result<()> {
         let process = self.process()?;
         let line = serde_json::to_string(&Line { entry, process })?;
-        let mut file = private(OpenOptions::new().read(true).append(true).create(true)).open(self.path())?;
-        make_private(&file)?;
+        let mut file = private::append(&self.path())?;
+        // Whoever opened it to others did not mean to.
+        private::take_back(&file)?;
         // A line that a crash cut off must not spoil the next one.
         let separator = if ends_in_a_line(&mut file)? { "" } else { "\n" };
         file.write_all(format!("{separator}{line}\n").as_bytes())
@@ -152,14 +154,9 @@ impl Ledger {
         if let Some(held) = &*own {
             return Ok(held.name.clone());
         }
-        let mut builder = DirBuilder::new();
-        builder.recursive(true);
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.create(&self.directory)?;
         let name = uuid::Uuid::new_v4().simple().to_string();
         let path = self.lock(&name);
-        let lock = private(OpenOptions::new().write(true).create_new(true)).open(&path)?;
+        let lock = private::lock_file(&path)?;
         lock.lock()?;
         *own = Some(Held {
             name: name.clone(),
@@ -201,27 +198,6 @@ fn ends_in_a_line(file: &mut File) -> io::Result<bool> {
     let mut last = [0];
     file.read_exact(&mut last)?;
     Ok(last == *b"\n")
-}
-
-fn private(options: &mut OpenOptions) -> &mut OpenOptions {
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
-    options
-}
-
-/// Whoever opened it to others did not mean to.
-#[cfg(unix)]
-fn make_private(file: &File) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    if file.metadata()?.permissions().mode() & 0o077 != 0 {
-        file.set_permissions(fs::Permissions::from_mode(0o600))?;
-    }
-    Ok(())
-}
-
-#[cfg(not(unix))]
-fn make_private(_: &File) -> io::Result<()> {
-    Ok(())
 }
 
 #[cfg(test)]
@@ -286,7 +262,7 @@ mod tests {
         let state = tempfile::tempdir().unwrap();
         let ledger = Ledger::new(state.path());
         ledger.add(entry("me-1")).unwrap();
-        let mut file = OpenOptions::new().append(true).open(ledger.path()).unwrap();
+        let mut file = private::append(&ledger.path()).unwrap();
         file.write_all(b"{\"at\":\"2026-11").unwrap();
         ledger.add(entry("me-2")).unwrap();
         file.write_all(b"\xff\xfe\n").unwrap();

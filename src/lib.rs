@@ -22,6 +22,7 @@ pub mod ledger;
 pub mod nearest;
 pub mod net;
 pub mod ports;
+pub mod private;
 pub mod protocol;
 pub mod resolve;
 pub mod secret;

@@ -2,15 +2,14 @@
 //! access key.
 
 use std::fs;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
-
-use sha2::{Digest as _, Sha256};
+use std::path::Path;
 
 use super::Aws;
 use super::env;
 use super::error::ServiceError;
+use super::memory;
 use crate::ids::AccountId;
+use crate::private;
 
 pub(super) async fn find(aws: &Aws) -> Result<AccountId, ServiceError> {
     if let Some(account) = &aws.told_account {
@@ -33,49 +32,24 @@ pub(super) async fn find(aws: &Aws) -> Result<AccountId, ServiceError> {
     {
         return Ok(account);
     }
-    let file = aws
-        .settings
-        .cache
-        .as_deref()
-        .map(|cache| file(cache, credentials.access_key_id(), aws));
+    // An access key's account never changes. The endpoint is part of the question, because another AWS may know the
+    // same key.
+    let endpoint = aws.endpoint_url().unwrap_or_default();
+    let question = [credentials.access_key_id(), &endpoint];
+    let cache = aws.settings.cache.as_deref();
+    let file = cache.map(|cache| memory::file(cache, "accounts", &question));
     if let Some(account) = file.as_deref().and_then(remembered) {
         return Ok(account);
     }
     let account = aws.identity().await?.account;
     if let Some(file) = file
-        && let Err(error) = remember(&file, &account)
+        && let Err(error) = private::replace(&file, format!("{account}\n").as_bytes())
     {
         tracing::debug!(%error, file = %file.display(), "the account is not remembered");
     }
     Ok(account)
 }
 
-/// An access key's account never changes, so it is remembered under a hash of the key; the endpoint is part
-/// of it, because another AWS may know the same key.
-fn file(cache: &Path, access_key: &str, aws: &Aws) -> PathBuf {
-    let mut hash = Sha256::new();
-    hash.update(access_key);
-    hash.update([0]);
-    hash.update(aws.endpoint_url().unwrap_or_default());
-    let name: String = hash
-        .finalize()
-        .iter()
-        .take(16)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    cache.join("accounts").join(name)
-}
-
 fn remembered(file: &Path) -> Option<AccountId> {
     fs::read_to_string(file).ok()?.trim().parse().ok()
-}
-
-fn remember(file: &Path, account: &AccountId) -> std::io::Result<()> {
-    let directory = file.parent().unwrap_or(file);
-    fs::create_dir_all(directory)?;
-    // Private from the start: tempfile creates it with mode 0600.
-    let mut new = tempfile::NamedTempFile::new_in(directory)?;
-    writeln!(new, "{account}")?;
-    new.persist(file)?;
-    Ok(())
 }

@@ -1,19 +1,19 @@
 //! What a session document offers, looked up once and remembered.
 
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 
 use super::Aws;
 use super::diagnosis::settings::Logging;
 use super::error::{ErrorKind, ServiceError};
+use super::memory;
 use crate::ids::Scope;
+use crate::private;
 
 const PARAMETER: &str = "separateOutputStream";
 /// What the preferences say of logs is kept apart from what they offer as a document: no document has a space.
@@ -74,9 +74,10 @@ impl Aws {
 
     /// Where that is kept which was learnt from a document of a scope; `None`: nothing is kept.
     fn memory_of(&self, document: &str, scope: &Scope) -> Option<PathBuf> {
+        let cache = self.settings.cache.as_deref()?;
         let endpoint = self.endpoint_url().unwrap_or_default();
-        let name = [document, &scope.to_string(), &endpoint].join("\0");
-        self.settings.cache.as_deref().map(|cache| file(cache, &name))
+        let question = [document, &scope.to_string(), &endpoint];
+        Some(memory::file(cache, "documents", &question))
     }
 
     /// Keeps where shells are logged, for [`Aws::logging_at_hand`].
@@ -124,12 +125,6 @@ fn read(content: &str) -> Option<SeparateOutput> {
     })
 }
 
-fn file(cache: &Path, name: &str) -> PathBuf {
-    let hash = Sha256::digest(name);
-    let name: String = hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-    cache.join("documents").join(name)
-}
-
 fn remembered<T: DeserializeOwned>(file: &Path, lasts: Duration) -> Option<T> {
     let age = fs::metadata(file).ok()?.modified().ok()?.elapsed().ok()?;
     let text = fs::read_to_string(file).ok().filter(|_| age < lasts)?;
@@ -137,12 +132,7 @@ fn remembered<T: DeserializeOwned>(file: &Path, lasts: Duration) -> Option<T> {
 }
 
 fn remember(file: &Path, found: &impl Serialize) -> std::io::Result<()> {
-    let directory = file.parent().unwrap_or(file);
-    fs::create_dir_all(directory)?;
-    let mut new = tempfile::NamedTempFile::new_in(directory)?;
-    new.write_all(serde_json::to_string(found)?.as_bytes())?;
-    new.persist(file)?;
-    Ok(())
+    private::replace(file, &serde_json::to_vec(found)?)
 }
 
 #[cfg(test)]
@@ -186,7 +176,7 @@ mod tests {
     #[test]
     fn it_is_remembered_for_a_while() {
         let cache = tempfile::tempdir().unwrap();
-        let file = file(cache.path(), "a document");
+        let file = cache.path().join("documents/one");
         assert_eq!(remembered::<SeparateOutput>(&file, REMEMBERED), None);
         remember(&file, &SeparateOutput::Always).unwrap();
         assert_eq!(remembered(&file, REMEMBERED), Some(SeparateOutput::Always));

@@ -17,6 +17,7 @@ pub mod iam;
 pub mod identity;
 pub mod kms;
 pub mod login;
+mod memory;
 mod pace;
 pub mod profiles;
 mod query;

@@ -108,6 +108,12 @@ impl Profiles {
         self.set.get_profile(profile)?.get(key)
     }
 
+    /// The same without the blanks around it; one that is blank is none.
+    pub fn trimmed(&self, profile: &str, key: &str) -> Option<String> {
+        let value = self.value(profile, key)?.trim();
+        (!value.is_empty()).then(|| value.to_owned())
+    }
+
     /// The names of the profiles that have a region.
     pub fn with_region(&self) -> Vec<&str> {
         self.names()

@@ -1,11 +1,11 @@
 //! `ssmx plugin alias`: `aws ssmx …`, by the AWS CLI's own file of aliases.
 
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::context::Context;
 use super::error::CommandError;
+use crate::private;
 use crate::ui::text::escape;
 
 /// What the alias runs: through a shell of the AWS CLI's. The variable says that options may have been lost.
@@ -152,15 +152,7 @@ fn add(text: &str) -> String {
 /// Replaces the file whole; through a link, where people keep their settings elsewhere.
 fn write(path: &Path, text: &str) -> std::io::Result<()> {
     let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let directory = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(directory)?;
-    let mut file = tempfile::NamedTempFile::new_in(directory)?;
-    file.write_all(text.as_bytes())?;
-    if let Ok(there) = fs::metadata(&path) {
-        file.as_file().set_permissions(there.permissions())?;
-    }
-    file.persist(&path)?;
-    Ok(())
+    private::replace_as_it_was(&path, text.as_bytes())
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use super::args::TransportArg;
 use super::carry::{carry, shell_exit};
 use super::consent::{self, ConsentArgs};
 use super::context::Context;
@@ -38,9 +39,9 @@ pub struct Args {
     #[arg(long, value_name = "JSON", conflicts_with = "parameter")]
     pub parameters: Option<String>,
 
-    /// What carries the session
-    #[arg(long, value_name = "TRANSPORT")]
-    pub transport: Option<Choice>,
+    /// What carries it.
+    #[command(flatten)]
+    pub carrier: TransportArg,
 
     /// The character that begins ~. and ~?, or `none`
     #[arg(long, value_name = "CHAR", value_parser = escape_char)]
@@ -87,7 +88,7 @@ pub async fn run(ctx: &Context, args: Args) -> Result<Exit, CommandError> {
     let resolved = ctx.resolve(args.target.as_deref(), args.pick, purpose).await?;
     let document = document(ctx, &args, &resolved)?;
     consent::document(ctx, document.as_deref())?;
-    let choice = consent::transport(ctx, args.transport, resolved.aws.profile())?;
+    let choice = consent::transport(ctx, args.carrier.transport, resolved.aws.profile())?;
     let keepalive = consent::keepalive(ctx)?;
     if args.dry_run {
         let request = SessionRequest {
@@ -167,11 +168,7 @@ fn document(ctx: &Context, args: &Args, resolved: &Resolved) -> Result<Option<St
         return Ok(Some(document.clone()));
     }
     let config = ctx.config()?;
-    let target = resolved.target().and_then(|target| config.targets.get(target));
-    let section = resolved
-        .aws
-        .profile()
-        .and_then(|profile| config.profiles.get(profile));
+    let (target, section) = resolved.sections(config);
     let chosen = target
         .and_then(|target| target.document.as_ref())
         .or_else(|| section.and_then(|section| section.document.as_ref()))

@@ -2,7 +2,9 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use super::args::{DocumentArg, TransportArg, period};
 use super::carry::{carry, shell_exit, signalled};
 use super::consent::{self, ConsentArgs};
 use super::context::Context;
@@ -10,9 +12,8 @@ use super::error::{CommandError, Exit};
 use super::targets::{PickArgs, Purpose, Resolved};
 use crate::aws::document::SeparateOutput;
 use crate::aws::session::SessionRequest;
-use crate::config::values::Period;
 use crate::transport::command::{Carriage, Form, Platform, Script, Wanted, Words, script};
-use crate::transport::plan::{Choice, End, Outcome, SessionPlan, Shell, Work};
+use crate::transport::plan::{End, Outcome, SessionPlan, Shell, Work};
 use crate::ui::text::{escape, escape_lines};
 
 /// AWS's document for commands without a terminal.
@@ -43,7 +44,7 @@ pub struct Args {
 
     /// Give up after this time, such as 30s or 5m
     #[arg(long, value_name = "TIME", value_parser = period)]
-    pub timeout: Option<Period>,
+    pub timeout: Option<Duration>,
 
     /// Read stdin; only together with -t
     #[arg(short = 'i', long)]
@@ -57,13 +58,13 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     pub status_file: Option<PathBuf>,
 
-    /// The session document, instead of AWS's own
-    #[arg(long, visible_alias = "document-name", value_name = "NAME")]
-    pub document: Option<String>,
+    /// What it is started by.
+    #[command(flatten)]
+    pub starter: DocumentArg,
 
-    /// What carries the session
-    #[arg(long, value_name = "TRANSPORT")]
-    pub transport: Option<Choice>,
+    /// What carries it.
+    #[command(flatten)]
+    pub carrier: TransportArg,
 
     /// What has to be agreed before it.
     #[command(flatten)]
@@ -72,11 +73,6 @@ pub struct Args {
     /// How to choose among several.
     #[command(flatten)]
     pub pick: PickArgs,
-}
-
-fn period(text: &str) -> Result<Period, String> {
-    text.parse()
-        .map_err(|_| "a time such as 30s, 5m or 1h was expected".to_owned())
 }
 
 /// Runs the command; its status is the exit status.
@@ -108,7 +104,7 @@ async fn execute(ctx: &Context, args: Args) -> Result<Exit, CommandError> {
         .await?;
     let document = document(ctx, &args, &resolved)?;
     consent::document(ctx, Some(&document))?;
-    let choice = consent::transport(ctx, args.transport, resolved.aws.profile())?;
+    let choice = consent::transport(ctx, args.carrier.transport, resolved.aws.profile())?;
     let keepalive = consent::keepalive(ctx)?;
     let platform = platform(&resolved);
     let (script, separate) = if args.tty {
@@ -133,7 +129,7 @@ async fn execute(ctx: &Context, args: Args) -> Result<Exit, CommandError> {
     };
     let reason = consent::obtain(ctx, &args.consent, "run a command on", &resolved)?;
     let Script { text, mut reading } = script;
-    reading.timeout = args.timeout.map(|Period(timeout)| timeout);
+    reading.timeout = args.timeout;
     let work = if args.tty {
         Work::Shell(Shell {
             escape: Some(b'~'),
@@ -213,18 +209,14 @@ fn platform(resolved: &Resolved) -> Platform {
 
 /// The flag's document, else the target's, the profile's, the default, AWS's.
 fn document(ctx: &Context, args: &Args, resolved: &Resolved) -> Result<String, CommandError> {
-    if let Some(document) = &args.document {
+    if let Some(document) = &args.starter.document {
         return Ok(document.clone());
     }
     if args.tty {
         return Ok(TERMINAL.to_owned());
     }
     let config = ctx.config()?;
-    let target = resolved.target().and_then(|target| config.targets.get(target));
-    let section = resolved
-        .aws
-        .profile()
-        .and_then(|profile| config.profiles.get(profile));
+    let (target, section) = resolved.sections(config);
     let chosen = target
         .and_then(|target| target.exec_document.as_ref())
         .or_else(|| section.and_then(|section| section.exec_document.as_ref()))
@@ -264,9 +256,7 @@ fn exit(args: &Args, platform: Platform, outcome: &Outcome) -> Result<Exit, Comm
         (End::Signal(number), _) => Err(signalled(*number)),
         (End::OutOfTime, _) => Err(CommandError::failed(format!(
             "the command did not end within {} s; its session was ended",
-            args.timeout
-                .as_ref()
-                .map_or(0.0, |Period(timeout)| timeout.as_secs_f64())
+            args.timeout.as_ref().map_or(0.0, |timeout| timeout.as_secs_f64())
         ))),
         (End::Remote(words), None)
             if args.tty && platform == Platform::Windows && words.trim().is_empty() =>
@@ -328,7 +318,7 @@ mod tests {
             },
             Args {
                 tty: true,
-                timeout: "5s".parse().ok(),
+                timeout: Some(Duration::from_secs(5)),
                 ..args(&["cat"])
             },
         ] {

@@ -1,6 +1,7 @@
 //! One file a command: its words (the doc comments are the help) and what it does.
 
 pub mod alias;
+pub mod args;
 pub mod as_plugin;
 pub mod aws_alias;
 mod browser;
@@ -31,6 +32,7 @@ pub mod proxy;
 pub mod reach;
 pub mod resolve;
 pub mod sessions;
+mod side_by_side;
 pub mod sign_in;
 pub mod snapshot;
 pub mod start;

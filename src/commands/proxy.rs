@@ -1,14 +1,15 @@
 //! `ssmx proxy`: a port's bytes on stdin and stdout, for ssh.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use super::args::{DocumentArg, period};
 use super::carry::{carry, shell_exit};
 use super::consent::{self, ConsentArgs};
 use super::context::Context;
 use super::error::{CommandError, Exit};
 use super::targets::{PickArgs, Purpose};
 use crate::aws::session::SessionRequest;
-use crate::config::values::Period;
 use crate::transport::plan::{Choice, SessionPlan, Work};
 
 /// AWS's document for one port as one stream.
@@ -34,11 +35,11 @@ pub struct Args {
 
     /// How long the node may be silent after the end of stdin
     #[arg(long, value_name = "TIME", default_value = "15s", value_parser = period)]
-    pub linger: Period,
+    pub linger: Duration,
 
-    /// The session document, instead of AWS's own
-    #[arg(long, visible_alias = "document-name", value_name = "NAME")]
-    pub document: Option<String>,
+    /// What it is started by.
+    #[command(flatten)]
+    pub starter: DocumentArg,
 
     /// What has to be agreed before it.
     #[command(flatten)]
@@ -49,11 +50,6 @@ pub struct Args {
     pub pick: PickArgs,
 }
 
-fn period(text: &str) -> Result<Period, String> {
-    text.parse()
-        .map_err(|_| "a time such as 15s or 1m was expected".to_owned())
-}
-
 /// Joins stdin and stdout to the port until either ends.
 ///
 /// # Errors
@@ -62,13 +58,12 @@ pub async fn run(ctx: &Context, args: Args) -> Result<Exit, CommandError> {
     let resolved = ctx
         .resolve(Some(&args.target), args.pick, Purpose::Unattended)
         .await?;
-    let document = args.document.clone().unwrap_or_else(|| DOCUMENT.to_owned());
+    let document = args.starter.document.unwrap_or_else(|| DOCUMENT.to_owned());
     consent::document(ctx, Some(&document))?;
     // The plugin's words would be taken for the stream: where it is configured, it is meant for shells.
     let choice = consent::transport(ctx, Some(Choice::Native), resolved.aws.profile())?;
     let keepalive = consent::keepalive(ctx)?;
     let reason = consent::obtain(ctx, &args.consent, "open a port of", &resolved)?;
-    let Period(linger) = args.linger;
     let parameters = BTreeMap::from([("portNumber".to_owned(), vec![args.port.to_string()])]);
     let outcome = carry(ctx, resolved, choice, Purpose::Unattended, |resolved| {
         SessionPlan {
@@ -78,7 +73,7 @@ pub async fn run(ctx: &Context, args: Args) -> Result<Exit, CommandError> {
                 parameters: parameters.clone(),
                 reason: reason.clone(),
             },
-            work: Work::Stdio { linger },
+            work: Work::Stdio { linger: args.linger },
             keepalive,
         }
     })

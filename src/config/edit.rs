@@ -1,6 +1,6 @@
 //! Changes to the user's file that keep its comments and its order. Nothing is written that would not check.
 
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 pub use toml_edit::{Array, Value};
@@ -14,7 +14,7 @@ use super::load::{Flags, assemble};
 use super::origin::Origin;
 use super::overrides;
 use super::places::Places;
-use super::private;
+use crate::private;
 
 /// Why the user's file was not changed.
 #[derive(Debug, thiserror::Error)]
@@ -314,15 +314,12 @@ pub fn replace(places: &Places, path: &Path, before: Option<&str>, text: &str) -
         path: path.to_path_buf(),
         source,
     };
-    if let Some(directory) = path.parent() {
-        private::create_directory(directory).map_err(failed)?;
-    }
     if current(places)?.1.as_deref() != before {
         return Err(EditError::ChangedMeanwhile {
             path: path.to_path_buf(),
         });
     }
-    write(path, text).map_err(failed)
+    private::replace_as_it_was(path, text.as_bytes()).map_err(failed)
 }
 
 /// A text as the value of a key, by the key's type.
@@ -362,22 +359,6 @@ pub fn check_draft(places: &Places, text: &str) -> Result<(), ConfigError> {
     } else {
         Err(ConfigError { problems: own })
     }
-}
-
-/// Writes the file as a whole; its mode stays as it was.
-fn write(path: &Path, text: &str) -> io::Result<()> {
-    let directory = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(directory)?;
-    file.write_all(text.as_bytes())?;
-    if let Ok(old) = path.metadata() {
-        file.as_file().set_permissions(old.permissions())?;
-    }
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|error| error.error)?;
-    Ok(())
 }
 
 #[cfg(test)]

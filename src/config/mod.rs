@@ -16,7 +16,6 @@ pub mod origin;
 mod overrides;
 pub mod places;
 pub mod policy;
-pub mod private;
 mod rules;
 pub mod schema;
 pub mod shape;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::private;
+use crate::private;
 
 /// What is known of a team file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,8 +60,7 @@ pub fn accept(state: &Path, file: &Path, content: &str) -> io::Result<()> {
         path: path.to_string_lossy().into_owned(),
         content: content.to_owned(),
     };
-    private::create_directory(&state.join("trust"))?;
-    private::write(&target, &serde_json::to_vec(&record)?)
+    private::replace_durably(&target, &serde_json::to_vec(&record)?)
 }
 
 /// Takes the acceptance back; `false`: there was none.

@@ -1,11 +1,12 @@
 //! The files of detached processes: private to the user, and right after any crash.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::Record;
+use crate::private;
 
 /// A log that has grown beyond this begins anew with the next process of its name; the old one is kept once.
 const LONGEST_LOG: u64 = 1 << 20;
@@ -87,10 +88,8 @@ impl Registry {
     /// When it is taken, or is no name.
     pub fn claim(&self, name: &str) -> Result<Claim, RegistryError> {
         let files = self.files(name)?;
-        private_directory(&self.runtime)?;
-        let lock = private(OpenOptions::new().write(true).create(true).truncate(false))
-            .open(&files.lock)
-            .map_err(|cause| io_error(&files.lock, cause))?;
+        own_directory(&self.runtime)?;
+        let lock = private::lock_file(&files.lock).map_err(|cause| io_error(&files.lock, cause))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(RegistryError::Taken(name.to_owned())),
@@ -178,14 +177,12 @@ impl Registry {
     /// When it cannot be.
     pub fn open_log(&self, name: &str) -> Result<File, RegistryError> {
         let path = self.log(name)?;
-        private_directory(&self.logs)?;
+        own_directory(&self.logs)?;
         if fs::metadata(&path).is_ok_and(|meta| meta.len() > LONGEST_LOG) {
             let old = self.logs.join(format!("{name}.log.old"));
             fs::rename(&path, &old).map_err(|cause| io_error(&path, cause))?;
         }
-        private(OpenOptions::new().append(true).create(true))
-            .open(&path)
-            .map_err(|cause| io_error(&path, cause))
+        private::append(&path).map_err(|cause| io_error(&path, cause))
     }
 
     fn files(&self, name: &str) -> Result<Files, RegistryError> {
@@ -215,10 +212,7 @@ impl Claim {
         let path = &self.files.record;
         let fail = |cause| io_error(path, cause);
         let text = serde_json::to_vec_pretty(record).map_err(|error| fail(error.into()))?;
-        let mut file = private(OpenOptions::new().write(true).create(true).truncate(true))
-            .open(path)
-            .map_err(fail)?;
-        file.write_all(&text).map_err(fail)
+        private::replace(path, &text).map_err(fail)
     }
 
     /// Where the process is to be asked.
@@ -236,16 +230,8 @@ impl Drop for Claim {
     }
 }
 
-fn private(options: &mut OpenOptions) -> &mut OpenOptions {
-    options.mode(0o600)
-}
-
-fn private_directory(path: &Path) -> Result<(), RegistryError> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .map_err(|cause| io_error(path, cause))?;
+fn own_directory(path: &Path) -> Result<(), RegistryError> {
+    private::create_directory(path).map_err(|cause| io_error(path, cause))?;
     let meta = fs::metadata(path).map_err(|cause| io_error(path, cause))?;
     let ours = meta.uid() == rustix::process::getuid().as_raw() && meta.mode() & 0o022 == 0;
     if ours {

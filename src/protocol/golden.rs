@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use serde_json::Value;
-use uuid::Uuid;
 
+use super::counting::Counting;
 use super::delivery::outgoing::Limits;
 use super::handshake::{PortMode, SessionType};
 use super::message::{Message, MessageType, PayloadType};
 use super::payload::{Acknowledgement, Flag, Size};
-use super::session::{CLIENT_VERSION, Event, Session, Stamp};
+use super::session::{CLIENT_VERSION, Event, Session};
 
 struct Recorded {
     from_agent: bool,
@@ -56,26 +56,6 @@ fn every_recorded_message_is_read_and_written_back_to_the_byte() {
     }
 }
 
-struct Counting(u128);
-
-impl Stamp for Counting {
-    fn id(&mut self) -> Uuid {
-        self.0 += 1;
-        Uuid::from_u128(self.0)
-    }
-
-    fn created(&mut self) -> u64 {
-        1_700_000_000_000
-    }
-
-    fn nonce(&mut self) -> [u8; 12] {
-        let mut nonce = [0; 12];
-        self.0 += 1;
-        nonce.copy_from_slice(&self.0.to_be_bytes()[4..]);
-        nonce
-    }
-}
-
 struct Replay {
     sent: Vec<Message>,
     events: VecDeque<Event>,
@@ -86,7 +66,7 @@ struct Replay {
 #[expect(clippy::disallowed_methods, reason = "any instant will do as the start")]
 fn replay(jsonl: &str, size: Size) -> Replay {
     let start = Instant::now();
-    let mut session = Session::new(Limits::SHELL, Box::new(Counting(0)));
+    let mut session = Session::new(Limits::SHELL, Box::new(Counting::default()));
     session.resize(size);
     let mut replay = Replay {
         sent: Vec::new(),

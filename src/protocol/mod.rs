@@ -2,6 +2,8 @@
 //! out.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+#[cfg(test)]
+mod counting;
 pub mod crypto;
 pub mod delivery;
 #[cfg(test)]

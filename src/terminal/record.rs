@@ -1,13 +1,14 @@
 //! A recording of what the screen shows, in asciicast version 2: one JSON value a line, with times.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
 
 use super::Size;
+use crate::private;
 
 /// What is to be recorded, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +46,7 @@ impl Recorder {
     /// # Errors
     /// When it exists, or cannot be made.
     pub fn create(recording: &Recording, size: Size) -> io::Result<Self> {
-        let file = private(&recording.file)?;
+        let file = private::create_new(&recording.file)?;
         Ok(Self::begin(file, recording.keys, size, SystemTime::now()))
     }
 }
@@ -113,16 +114,6 @@ impl<W: Write> Recorder<W> {
             self.trouble = Some(error);
         }
     }
-}
-
-#[cfg(unix)]
-fn private(path: &Path) -> io::Result<File> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
 }
 
 /// Text out of bytes that may be cut within a character. What is no text is shown as such.
@@ -229,7 +220,7 @@ mod tests {
 
     #[test]
     fn a_full_disk_is_told_at_the_end() {
-        let file = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let file = File::options().write(true).open("/dev/full").unwrap();
         let mut recorder = Recorder::begin(file, Keys::LeftOut, SIZE, UNIX_EPOCH);
         recorder.shown(b"$ ");
         assert_eq!(recorder.finish().unwrap_err().kind(), io::ErrorKind::StorageFull);

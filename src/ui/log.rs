@@ -11,6 +11,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _, Registry};
 
 use super::{is_raw, write_talk};
+use crate::private;
 
 /// How much was asked for, and where lines go that would spoil the screen.
 #[derive(Debug, Clone, Default)]
@@ -72,22 +73,10 @@ impl Aside {
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         let open = match file.as_mut() {
             Some(open) => open,
-            None => file.insert(private(&self.path)?),
+            None => file.insert(private::append(&self.path)?),
         };
         open.write_all(line)
     }
-}
-
-/// Opens a file to append to, which nobody else can read.
-fn private(path: &Path) -> io::Result<File> {
-    if let Some(directory) = path.parent() {
-        std::fs::create_dir_all(directory)?;
-    }
-    let mut options = File::options();
-    options.append(true).create(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
 }
 
 struct Lines;
@@ -104,5 +93,29 @@ impl Write for Lines {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+#[cfg(unix)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn what_is_kept_aside_is_the_users_alone() {
+        let home = tempfile::tempdir().unwrap();
+        let state = home.path().join("state");
+        let path = state.join("ssmx.log");
+        let file = Mutex::default();
+        let aside = Aside { path, file };
+        aside.write(b"one\n").unwrap();
+        aside.write(b"two\n").unwrap();
+        assert_eq!(std::fs::read(&aside.path).unwrap(), b"one\ntwo\n");
+        for (path, mode) in [(&state, 0o700), (&aside.path, 0o600)] {
+            let found = std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+            assert_eq!(found, mode, "{}", path.display());
+        }
     }
 }

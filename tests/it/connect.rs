@@ -1,7 +1,6 @@
 //! A shell by name, in a real terminal: from the headline to the last byte, and every way out.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::time::Duration;
@@ -242,9 +241,6 @@ async fn a_remembered_node_that_is_gone_is_looked_up_anew() {
 
 /// A stand-in for AWS's plugin, which writes down what it was given.
 fn stand_in(env: &mut TestEnv, version: &str) {
-    let directory = env.home().join("bin");
-    fs::create_dir_all(&directory).unwrap();
-    let file = directory.join("session-manager-plugin");
     let record = env.home().join("record");
     // Ctrl-C at a terminal reaches both; the one that waits has to live through it.
     let script = format!(
@@ -254,12 +250,7 @@ fn stand_in(env: &mut TestEnv, version: &str) {
          echo \"this is the plugin\"\n",
         record.display()
     );
-    fs::write(&file, script).unwrap();
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
-    env.set(
-        "PATH",
-        &format!("{}:/usr/local/bin:/usr/bin:/bin", directory.display()),
-    );
+    env.program("session-manager-plugin", &script);
 }
 
 #[tokio::test(flavor = "multi_thread")]

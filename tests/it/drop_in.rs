@@ -6,16 +6,16 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::thread;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Signal, kill_process};
 use ssmx_sandbox::Scenario;
 use ssmx_sandbox::scenario::Document;
 
 use crate::env::TestEnv;
+use crate::forward::far::{deaf_port, service};
 use crate::terminal::Terminal;
-use crate::tools::clis;
+use crate::tools::{clis, plugins_of};
 
 const NODE: &str = "i-0a1b2c3d4e5f60003";
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -63,26 +63,6 @@ fn clients(scenario: &dyn Fn() -> Scenario) -> Vec<Client> {
         .collect()
 }
 
-/// The plugin that a program has started, and its command line.
-fn plugin_of(program: Pid) -> (Pid, String) {
-    for entry in fs::read_dir("/proc").unwrap().flatten() {
-        let directory = entry.path();
-        let Ok(stat) = fs::read_to_string(directory.join("stat")) else {
-            continue;
-        };
-        let parent = stat
-            .rsplit_once(')')
-            .and_then(|(_, rest)| rest.split_whitespace().nth(1));
-        if parent == Some(&program.as_raw_nonzero().to_string()) {
-            let pid: i32 = entry.file_name().to_str().unwrap().parse().unwrap();
-            let line = fs::read(directory.join("cmdline")).unwrap();
-            let line = String::from_utf8_lossy(&line).replace('\0', " ");
-            return (Pid::from_raw(pid).unwrap(), line);
-        }
-    }
-    panic!("{program:?} has no child");
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shell_of_the_aws_cli() {
     for client in clients(&Scenario::demo) {
@@ -92,7 +72,9 @@ async fn a_shell_of_the_aws_cli() {
         assert!(terminal.is_raw(), "{:?}", client.cli);
         // Version 2 of this machine is from before the environment; newer ones keep the token out of sight.
         if client.cli != Path::new("/usr/bin/aws") {
-            let (_, plugin) = plugin_of(terminal.pid());
+            let plugin = plugins_of(terminal.pid())[0].as_raw_nonzero();
+            let plugin = fs::read(format!("/proc/{plugin}/cmdline")).unwrap();
+            let plugin = String::from_utf8_lossy(&plugin).replace('\0', " ");
             assert!(
                 plugin.starts_with("session-manager-plugin AWS_SSM_START_SESSION_RESPONSE eu-west-2"),
                 "{plugin}"
@@ -183,21 +165,15 @@ async fn a_container_s_command_of_the_aws_cli() {
 
 /// A server of the node that answers each line.
 fn answering() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    thread::spawn(move || {
-        for mut stream in listener.incoming().flatten() {
-            thread::spawn(move || {
-                let mut heard = [0; 64];
-                while let Ok(length @ 1..) = stream.read(&mut heard) {
-                    if stream.write_all(&heard[..length].to_ascii_uppercase()).is_err() {
-                        return;
-                    }
-                }
-            });
+    service(|mut stream| {
+        let mut heard = [0; 64];
+        loop {
+            match stream.read(&mut heard)? {
+                0 => return Ok(()),
+                length => stream.write_all(&heard[..length].to_ascii_uppercase())?,
+            }
         }
-    });
-    port
+    })
 }
 
 /// Says a word and hears the answer.
@@ -323,11 +299,7 @@ async fn a_unix_socket_and_a_port_that_is_not_there() {
         });
         scenario
     };
-    let closed = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    let (_held, closed) = deaf_port();
     for client in clients(&socket).into_iter().take(1) {
         for (port, is_there) in [(server, true), (closed, false)] {
             let path = client.env.home().join("local.sock");
@@ -362,8 +334,7 @@ async fn a_terminated_plugin_ends_its_session() {
     for client in clients(&Scenario::demo).into_iter().take(1) {
         let mut terminal = forward(&client, server, 0);
         port_told(&mut terminal).await;
-        let (plugin, _) = plugin_of(terminal.pid());
-        kill_process(plugin, Signal::TERM).unwrap();
+        kill_process(plugins_of(terminal.pid())[0], Signal::TERM).unwrap();
         terminal.expect("Exiting session with sessionId: ").await;
         terminal.finish().await;
         assert_eq!(client.env.sandbox.calls_of("ssm:TerminateSession").len(), 1);

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::fmt;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -67,6 +68,25 @@ impl TestEnv {
     /// Takes a variable away.
     pub fn unset(&mut self, name: &str) {
         self.variables.retain(|(known, _)| known != name);
+    }
+
+    /// A directory for programs of this story alone, which are found before all others.
+    pub fn programs(&mut self) -> PathBuf {
+        let directory = self.home().join("bin");
+        fs::create_dir_all(&directory).unwrap();
+        self.set(
+            "PATH",
+            &format!("{}:/usr/local/bin:/usr/bin:/bin", directory.display()),
+        );
+        directory
+    }
+
+    /// Puts a script there.
+    pub fn program(&mut self, name: &str, script: &str) -> PathBuf {
+        let file = self.programs().join(name);
+        fs::write(&file, script).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+        file
     }
 
     /// The home directory.

@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use std::process::Stdio;
 
 use crate::env::TestEnv;
+use crate::forward::far::deaf_port;
 
 #[test]
 fn the_status_and_the_output_are_the_remotes() {
@@ -143,11 +144,7 @@ fn a_port_is_carried_whole_both_ways() {
 #[test]
 fn a_port_without_a_server_is_a_word_on_stderr() {
     let env = TestEnv::new();
-    let closed = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    let (_held, closed) = deaf_port();
     let told = env.run(&["proxy", "prod-web", &closed.to_string()]);
     assert_eq!((told.status, told.stdout.as_str()), (255, ""), "{told}");
     assert!(

@@ -24,6 +24,7 @@ mod oracles;
 mod page;
 mod picker;
 mod plugin_forward;
+mod private;
 mod secrets;
 mod sessions;
 mod sign_in;

@@ -4,70 +4,28 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::Shutdown;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::thread;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use ssmx_sandbox::fault::Faults;
-use tokio::net::TcpSocket;
 
 use crate::env::TestEnv;
-use crate::forward::far::{NODE, echo, service};
+use crate::forward::far::{NODE, deaf_port, echo, service};
 use crate::forward::running::{Running, until};
+use crate::tools::plugins_of;
 
 const PLUGIN: &str = "session-manager-plugin";
 
 /// Puts a program under the plugin's name before all others.
 fn put(env: &mut TestEnv, script: &str) -> PathBuf {
-    let directory = env.home().join("bin");
-    fs::create_dir_all(&directory).unwrap();
-    let file = directory.join(PLUGIN);
-    fs::write(&file, script).unwrap();
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
-    env.set(
-        "PATH",
-        &format!("{}:/usr/local/bin:/usr/bin:/bin", directory.display()),
-    );
-    file
+    env.program(PLUGIN, script)
 }
 
 /// ssmx as the plugin: a copy, since ssmx does not take itself for the official one.
 fn ourselves(env: &mut TestEnv) {
-    let directory = env.home().join("bin");
-    fs::create_dir_all(&directory).unwrap();
-    fs::copy(env!("CARGO_BIN_EXE_ssmx"), directory.join(PLUGIN)).unwrap();
-    env.set(
-        "PATH",
-        &format!("{}:/usr/local/bin:/usr/bin:/bin", directory.display()),
-    );
-}
-
-/// A port where nobody listens for as long as this is held: a socket that is bound has it, and takes nothing.
-fn deaf_port() -> (TcpSocket, u16) {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let port = socket.local_addr().unwrap().port();
-    (socket, port)
-}
-
-/// The plugins that a process has started.
-fn plugins_of(program: Pid) -> Vec<Pid> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir("/proc").unwrap().flatten() {
-        let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else {
-            continue;
-        };
-        let parent = stat
-            .rsplit_once(')')
-            .and_then(|(_, rest)| rest.split_whitespace().nth(1));
-        if parent == Some(&program.as_raw_nonzero().to_string()) {
-            let pid: i32 = entry.file_name().to_str().unwrap().parse().unwrap();
-            found.push(Pid::from_raw(pid).unwrap());
-        }
-    }
-    found
+    fs::copy(env!("CARGO_BIN_EXE_ssmx"), env.programs().join(PLUGIN)).unwrap();
 }
 
 /// Whether it runs: one that nobody has waited for yet does not.

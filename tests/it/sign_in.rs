@@ -3,13 +3,13 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt as _;
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use ssmx_sandbox::Scenario;
 
 use super::env::TestEnv;
+use super::forward::far::deaf_port;
 use super::identities::{PROFILES, arn, by_cli};
 use super::terminal::Terminal;
 use super::tools::{clis, python};
@@ -239,12 +239,7 @@ fn the_machines_and_the_containers_role_serve_where_nobody_chose() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_browser_that_was_closed_is_left_with_ctrl_c() {
     let mut env = scenery();
-    let bin = env.home().join("bin");
-    fs::create_dir_all(&bin).unwrap();
-    let opener = bin.join("xdg-open");
-    fs::write(&opener, "#!/bin/sh\nexit 0\n").unwrap();
-    fs::set_permissions(&opener, fs::Permissions::from_mode(0o755)).unwrap();
-    env.set("PATH", &format!("{}:/usr/bin:/bin", bin.display()));
+    env.program("xdg-open", "#!/bin/sh\nexit 0\n");
     env.set("DISPLAY", ":0");
     let mut terminal = Terminal::start(&env.command(&["login", "sso"]).into());
     terminal.expect("log in with your browser").await;
@@ -260,9 +255,8 @@ async fn a_browser_that_was_closed_is_left_with_ctrl_c() {
 #[test]
 fn without_a_network_it_is_said_which_host_does_not_answer() {
     let mut env = scenery();
-    // Nobody listens there any more.
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    env.set("AWS_ENDPOINT_URL", &format!("http://{closed}"));
+    let (_held, closed) = deaf_port();
+    env.set("AWS_ENDPOINT_URL", &format!("http://127.0.0.1:{closed}"));
     env.set("AWS_MAX_ATTEMPTS", "1");
     for words in [
         &["whoami", "-p", "static"][..],

@@ -3,20 +3,18 @@
 use std::io::{self, BufRead as _, BufReader, Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, TcpListener, TcpStream};
 use std::thread;
-use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::Value;
 use ssmx_sandbox::api_fault::{ApiFault, Effect};
+use tokio::net::TcpSocket;
+use tokio::runtime;
 
 use crate::env::TestEnv;
-use crate::forward::running::Running;
+use crate::forward::far::{deaf_port, echo, service, service_on};
+use crate::forward::running::{Running, check_echo, until};
 use crate::tools::tool;
 
-/// Nothing here takes so long; a story that waits for it has failed.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// How often it is looked whether something has happened.
-const LOOK: Duration = Duration::from_millis(5);
 const NODE: &str = "prod-bastion";
 const NODE_ID: &str = "i-0a1b2c3d4e5f60003";
 
@@ -58,15 +56,9 @@ impl Proxy {
 
     /// The same until it is answered so: what ends elsewhere takes its time.
     fn ask_until(&self, place: &Place, wanted: Result<(), u8>) {
-        let since = Instant::now();
-        loop {
-            let got = self.ask(place).map(drop);
-            if got == wanted {
-                return;
-            }
-            assert!(since.elapsed() < PATIENCE, "{got:?} and not {wanted:?}");
-            thread::sleep(LOOK);
-        }
+        until(&format!("the answer is {wanted:?}"), || {
+            self.ask(place).map(drop) == wanted
+        });
     }
 
     fn end(mut self) -> (Option<i32>, String) {
@@ -116,35 +108,16 @@ fn read<const N: usize>(stream: &mut TcpStream) -> [u8; N] {
     bytes
 }
 
-fn check_echo(stream: &mut TcpStream, length: usize) {
-    let sent: Vec<u8> = (0..length).map(|at| ((at * 7) >> 3) as u8).collect();
-    let mut writing = stream.try_clone().unwrap();
-    let out = sent.clone();
-    let writer = thread::spawn(move || writing.write_all(&out));
-    let mut heard = vec![0; length];
-    stream.read_exact(&mut heard).unwrap();
-    writer.join().unwrap().unwrap();
-    assert!(heard == sent, "{length} bytes came back changed");
-}
-
-fn echo_on(address: &str) -> Option<u16> {
-    let listener = TcpListener::bind((address, 0)).ok()?;
-    let port = listener.local_addr().unwrap().port();
-    thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            thread::spawn(move || -> io::Result<()> {
-                let (mut from, mut to) = (stream.try_clone()?, stream);
-                io::copy(&mut from, &mut to)?;
-                to.shutdown(Shutdown::Write)
-            });
-        }
-    });
-    Some(port)
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
+/// Opens a port where nobody listened.
+fn hear(deaf: TcpSocket) -> TcpListener {
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()
+        .unwrap();
+    let _inside = runtime.enter();
+    let listener = deaf.listen(1).unwrap().into_std().unwrap();
+    listener.set_nonblocking(false).unwrap();
+    listener
 }
 
 fn starts(env: &TestEnv) -> usize {
@@ -153,14 +126,6 @@ fn starts(env: &TestEnv) -> usize {
 
 fn ends(env: &TestEnv) -> usize {
     env.sandbox.calls_of("ssm:TerminateSession").len()
-}
-
-fn wait_for(what: impl Fn() -> bool) {
-    let since = Instant::now();
-    while !what() {
-        assert!(since.elapsed() < PATIENCE);
-        thread::sleep(LOOK);
-    }
 }
 
 #[test]
@@ -195,11 +160,11 @@ fn one_place_has_one_session_whatever_its_connections_and_all_are_ended() {
     assert_eq!(starts(&env), 0, "none before it is asked for");
     thread::scope(|scope| {
         for _ in 0..10 {
-            scope.spawn(|| check_echo(&mut proxy.ask(&ECHO).unwrap(), 100_000));
+            scope.spawn(|| check_echo(proxy.ask(&ECHO).unwrap(), 100_000, 1));
         }
     });
     // A name in other letters is the same host.
-    check_echo(&mut proxy.ask(&Place::Name("DB.Internal", 5432)).unwrap(), 10);
+    check_echo(proxy.ask(&Place::Name("DB.Internal", 5432)).unwrap(), 10, 1);
     assert_eq!(starts(&env), 1);
     drop(proxy.ask(&PAGE).unwrap());
     assert_eq!(starts(&env), 2);
@@ -219,18 +184,12 @@ fn one_place_has_one_session_whatever_its_connections_and_all_are_ended() {
 fn addresses_of_both_kinds_and_the_nodes_own_loopback_are_reached() {
     let env = TestEnv::new();
     let proxy = Proxy::start(&env, &[]);
-    let port = echo_on("127.0.0.1").unwrap();
-    check_echo(&mut proxy.ask(&Place::Name("localhost", port)).unwrap(), 1000);
-    check_echo(
-        &mut proxy.ask(&Place::V4(Ipv4Addr::LOCALHOST, port)).unwrap(),
-        1000,
-    );
+    let port = service(echo);
+    check_echo(proxy.ask(&Place::Name("localhost", port)).unwrap(), 1000, 1);
+    check_echo(proxy.ask(&Place::V4(Ipv4Addr::LOCALHOST, port)).unwrap(), 1000, 1);
     // A machine without IPv6 has nothing to show.
-    if let Some(port) = echo_on("::1") {
-        check_echo(
-            &mut proxy.ask(&Place::V6(Ipv6Addr::LOCALHOST, port)).unwrap(),
-            1000,
-        );
+    if let Some(port) = service_on("::1", echo) {
+        check_echo(proxy.ask(&Place::V6(Ipv6Addr::LOCALHOST, port)).unwrap(), 1000, 1);
     }
 }
 
@@ -238,16 +197,11 @@ fn addresses_of_both_kinds_and_the_nodes_own_loopback_are_reached() {
 fn a_server_that_speaks_first_and_a_program_that_does_not_wait_lose_nothing() {
     let env = TestEnv::new();
     let proxy = Proxy::start(&env, &[]);
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    thread::spawn(move || {
-        for mut stream in listener.incoming().flatten() {
-            stream.write_all(b"220 hello\r\n").unwrap();
-            let mut line = String::new();
-            let mut reader = BufReader::new(stream.try_clone().unwrap());
-            reader.read_line(&mut line).unwrap();
-            stream.write_all(line.to_uppercase().as_bytes()).unwrap();
-        }
+    let port = service(|mut stream| {
+        stream.write_all(b"220 hello\r\n")?;
+        let mut line = String::new();
+        BufReader::new(stream.try_clone()?).read_line(&mut line)?;
+        stream.write_all(line.to_uppercase().as_bytes())
     });
     let mut stream = proxy.connect();
     let mut all = vec![5, 1, 0];
@@ -266,22 +220,21 @@ fn each_refusal_has_its_number() {
     let env = TestEnv::new();
     let proxy = Proxy::start(&env, &[]);
     let metadata = Ipv4Addr::new(169, 254, 169, 254);
+    let (deaf, port) = deaf_port();
     for (place, number) in [
         // The agent's own words.
         (Place::Name("nowhere.internal", 80), 4),
         (Place::V4(metadata, 80), 2),
         // Nobody listens there.
-        (Place::Name("localhost", free_port()), 5),
+        (Place::Name("localhost", port), 5),
         // Words that are no host.
         (Place::Name("a b", 80), 4),
         (Place::Name("db.internal", 0), 4),
     ] {
         assert_eq!(proxy.ask(&place).map(drop), Err(number));
     }
-    // A port that was open and is closed; and one that is opened after a refusal.
-    let port = free_port();
-    assert_eq!(proxy.ask(&Place::Name("localhost", port)).map(drop), Err(5));
-    let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    // A port that is opened after a refusal.
+    let listener = hear(deaf);
     let mut stream = proxy.ask(&Place::Name("localhost", port)).unwrap();
     listener.accept().unwrap().0.write_all(b"x").unwrap();
     assert_eq!(read::<1>(&mut stream), *b"x");
@@ -323,7 +276,7 @@ fn what_aws_refuses_is_told_and_the_proxy_goes_on() {
     faults.add(ApiFault::new("ssm:StartSession", Effect::Deny));
     assert_eq!(proxy.ask(&ECHO).map(drop), Err(2));
     faults.clear();
-    check_echo(&mut proxy.ask(&ECHO).unwrap(), 1000);
+    check_echo(proxy.ask(&ECHO).unwrap(), 1000, 1);
 
     // The node is lost: no new session, and who asks is told at once.
     let online = |online| {
@@ -347,14 +300,14 @@ fn a_place_that_nobody_uses_loses_its_session_and_gets_another_one() {
     let env = TestEnv::new();
     let proxy = Proxy::start(&env, &["--idle-timeout", "1s"]);
     let mut held = proxy.ask(&PAGE).unwrap();
-    check_echo(&mut proxy.ask(&ECHO).unwrap(), 1000);
-    wait_for(|| ends(&env) == 1);
+    check_echo(proxy.ask(&ECHO).unwrap(), 1000, 1);
+    until("the session is ended", || ends(&env) == 1);
     let ended = &env.sandbox.calls_of("ssm:TerminateSession")[0].parameters["SessionId"];
     let echo = env.sandbox.sessions().last().unwrap().id.clone();
     assert_eq!(*ended, *echo, "the one that is used stays");
     held.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
     assert_eq!(read::<5>(&mut held), *b"HTTP/");
-    check_echo(&mut proxy.ask(&ECHO).unwrap(), 1000);
+    check_echo(proxy.ask(&ECHO).unwrap(), 1000, 1);
     assert_eq!(starts(&env), 3);
 }
 
@@ -362,9 +315,9 @@ fn a_place_that_nobody_uses_loses_its_session_and_gets_another_one() {
 fn no_more_places_than_allowed_are_open_at_a_time() {
     let env = TestEnv::new();
     let proxy = Proxy::start(&env, &["--sessions", "1"]);
-    let mut held = proxy.ask(&ECHO).unwrap();
+    let held = proxy.ask(&ECHO).unwrap();
     assert_eq!(proxy.ask(&PAGE).map(drop), Err(1));
-    check_echo(&mut held, 1000);
+    check_echo(&held, 1000, 1);
     drop(held);
     // Once nobody uses it any more, it makes room.
     proxy.ask_until(&PAGE, Ok(()));
@@ -386,9 +339,9 @@ fn a_session_that_is_cut_or_ended_is_replaced() {
     let env = TestEnv::new();
     let proxy = Proxy::start(&env, &[]);
     let mut held = proxy.ask(&ECHO).unwrap();
-    check_echo(&mut held, 1000);
+    check_echo(&held, 1000, 1);
     env.sandbox.gateway().cut_all();
-    check_echo(&mut held, 100_000);
+    check_echo(&held, 100_000, 1);
     let session = env.sandbox.sessions()[0].id.to_string();
     env.sandbox.gateway().terminate(&session, "");
     assert_eq!(
@@ -396,12 +349,12 @@ fn a_session_that_is_cut_or_ended_is_replaced() {
         Err(io::ErrorKind::ConnectionReset)
     );
     // Whoever asks while it ends may still be refused.
-    wait_for(|| {
+    until("a connection is carried", || {
         let mut heard = [0];
         let asked = proxy.ask(&ECHO);
         asked.is_ok_and(|mut stream| stream.write_all(b"x").is_ok() && stream.read_exact(&mut heard).is_ok())
     });
-    check_echo(&mut proxy.ask(&ECHO).unwrap(), 1000);
+    check_echo(proxy.ask(&ECHO).unwrap(), 1000, 1);
     assert_eq!(starts(&env), 2);
 }
 

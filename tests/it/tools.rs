@@ -4,7 +4,10 @@
     reason = "who runs the tests is told what they leave out"
 )]
 
+use std::fs;
 use std::path::PathBuf;
+
+use rustix::process::Pid;
 
 /// Every AWS CLI of this machine: version 2 as the system's package, version 1 from PyPI.
 pub fn clis() -> Vec<PathBuf> {
@@ -40,6 +43,24 @@ pub fn tool(name: &str) -> Option<PathBuf> {
     );
     if found.is_none() {
         eprintln!("left out: `{name}` is not installed");
+    }
+    found
+}
+
+/// The plugins that a program has started: its children.
+pub fn plugins_of(program: Pid) -> Vec<Pid> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc").unwrap().flatten() {
+        let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else {
+            continue;
+        };
+        let parent = stat
+            .rsplit_once(')')
+            .and_then(|(_, rest)| rest.split_whitespace().nth(1));
+        if parent == Some(&program.as_raw_nonzero().to_string()) {
+            let pid: i32 = entry.file_name().to_str().unwrap().parse().unwrap();
+            found.push(Pid::from_raw(pid).unwrap());
+        }
     }
     found
 }

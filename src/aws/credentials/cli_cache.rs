@@ -10,6 +10,7 @@ use sha1::{Digest as _, Sha1};
 
 use super::plan::{Role, SsoRole, WebIdentity};
 use super::private_file;
+use crate::private;
 use crate::secret::Secret;
 
 /// Credentials that expire sooner are not taken out: they should outlive the command.
@@ -132,7 +133,7 @@ impl Slot {
                 whole.insert("AssumedRoleUser".to_owned(), user);
             }
         }
-        private_file::write(file, &Value::Object(whole).to_string())
+        private::replace_durably(file, Value::Object(whole).to_string().as_bytes())
     }
 }
 

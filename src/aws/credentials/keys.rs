@@ -26,10 +26,7 @@ impl Keys {
     /// # Errors
     /// When it has half of them.
     pub fn of(profiles: &Profiles, profile: &str) -> Result<Option<Self>, ServiceError> {
-        let value = |key| {
-            let value = profiles.value(profile, key)?.trim();
-            (!value.is_empty()).then(|| value.to_owned())
-        };
+        let value = |key| profiles.trimmed(profile, key);
         let lacking = |key: &str| unusable(format!("the AWS profile `{profile}` has no `{key}`"));
         let (access_key, secret) = match (value("aws_access_key_id"), value("aws_secret_access_key")) {
             (None, None) => return Ok(None),

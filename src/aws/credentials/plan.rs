@@ -243,8 +243,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn value(&self, profile: &str, key: &str) -> Option<String> {
-        let value = self.profiles.value(profile, key)?.trim();
-        (!value.is_empty()).then(|| value.to_owned())
+        self.profiles.trimmed(profile, key)
     }
 
     fn has_keys(&self, profile: &str) -> bool {

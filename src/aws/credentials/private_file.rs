@@ -1,9 +1,10 @@
-//! Files with secrets: private to the user, replaced whole, never half read.
+//! Reading files with secrets, which others should not be able to.
 
 use std::fs;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::path::Path;
 
+use crate::private;
 use crate::secret::Secret;
 
 /// Caches are small; whatever is larger is none of them.
@@ -25,56 +26,15 @@ pub(super) fn read(file: &Path) -> io::Result<(Secret<Vec<u8>>, Option<String>)>
     Ok((content, warning))
 }
 
-/// Replaces the file: whoever reads sees the old one or the new one.
-///
-/// # Errors
-/// The file system's.
-pub(super) fn write(file: &Path, content: &str) -> io::Result<()> {
-    let directory = file.parent().unwrap_or(file);
-    create_directory(directory)?;
-    // tempfile creates it with mode 0600.
-    let mut new = tempfile::Builder::new().suffix(".tmp").tempfile_in(directory)?;
-    new.write_all(content.as_bytes())?;
-    new.as_file().sync_all()?;
-    new.persist(file)?;
-    Ok(())
-}
-
-/// A directory that is private where we have to create it.
-///
-/// # Errors
-/// The file system's.
-pub(super) fn create_directory(directory: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::DirBuilderExt as _;
-        builder.mode(0o700);
-    }
-    builder.create(directory)
-}
-
-#[cfg(unix)]
 fn make_private(open: &fs::File, file: &Path) -> Option<String> {
-    use std::os::unix::fs::PermissionsExt as _;
-    let mode = open.metadata().ok()?.permissions().mode();
-    if mode & 0o077 == 0 {
-        return None;
-    }
     let place = file.display();
-    Some(match open.set_permissions(fs::Permissions::from_mode(0o600)) {
-        Ok(()) => format!("`{place}` holds credentials and could be read by others; it is private now"),
-        Err(error) => {
-            format!(
-                "`{place}` holds credentials and can be read by others; it cannot be made private: {error}"
-            )
-        }
-    })
-}
-
-/// Windows: the profile directory's access list is inherited.
-#[cfg(not(unix))]
-fn make_private(_open: &fs::File, _file: &Path) -> Option<String> {
-    None
+    match private::take_back(open) {
+        Ok(false) => None,
+        Ok(true) => Some(format!(
+            "`{place}` holds credentials and could be read by others; it is private now"
+        )),
+        Err(error) => Some(format!(
+            "`{place}` holds credentials and can be read by others; it cannot be made private: {error}"
+        )),
+    }
 }

@@ -12,6 +12,7 @@ use super::super::error::{ErrorKind, ServiceError};
 use super::cli_cache::{hex, time, time_text};
 use super::plan::SsoLogin;
 use super::private_file;
+use crate::private;
 use crate::secret::Secret;
 
 /// Renewed this long before it expires, as the AWS CLI does.
@@ -103,7 +104,7 @@ impl Place {
             put("refreshToken", refresh.expose());
         }
         let text = Secret::new(Value::Object(whole).to_string());
-        private_file::write(&self.file, text.expose())
+        private::replace_durably(&self.file, text.expose().as_bytes())
     }
 }
 

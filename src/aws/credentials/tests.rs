@@ -400,7 +400,7 @@ fn a_file_that_others_can_read_is_told_and_made_private() {
     use std::os::unix::fs::PermissionsExt as _;
     let home = tempfile::tempdir().unwrap();
     let file = home.path().join("token.json");
-    private_file::write(&file, "{}").unwrap();
+    crate::private::replace(&file, b"{}").unwrap();
     let mode = || std::fs::metadata(&file).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(), 0o600);
     assert_eq!(private_file::read(&file).unwrap().1, None);

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::path::Path;
 
-use super::private_file;
+use crate::private;
 
 /// Held while it is this process's turn; let go by dropping it, and by the system when the process ends.
 #[derive(Debug)]
@@ -20,14 +20,7 @@ impl Turn {
         let (Some(directory), Some(name)) = (directory, name) else {
             return Self(None);
         };
-        let directory = directory.join("turns");
-        let open = private_file::create_directory(&directory).and_then(|()| {
-            File::options()
-                .create(true)
-                .append(true)
-                .open(directory.join(name))
-        });
-        let file = match open {
+        let file = match private::lock_file(&directory.join("turns").join(name)) {
             Ok(file) => file,
             Err(error) => {
                 tracing::debug!(%error, "no turn is taken");

@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Write as _};
 
 use crate::commands::context::Context;
 use crate::commands::error::{CommandError, Exit};
-use crate::config::private;
+use crate::private;
 use crate::ui::text::escape;
 
 /// The file, all of it comments but for the schema.

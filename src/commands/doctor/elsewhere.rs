@@ -3,11 +3,11 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use futures_util::stream::{self, StreamExt as _};
 use tokio::time::timeout;
 
 use super::report::Finding;
 use crate::commands::context::Context;
+use crate::commands::side_by_side::side_by_side;
 use crate::commands::targets::scope::{self, Reached};
 use crate::ids::{NodeId, Scope};
 use crate::inventory::lookup;
@@ -16,8 +16,6 @@ use crate::ui::text::escape;
 
 /// Scopes that are looked into, at most.
 const MOST: usize = 24;
-/// And at a time.
-const AT_A_TIME: usize = 8;
 /// One of them may not hold up the rest.
 const PATIENCE: Duration = Duration::from_secs(6);
 
@@ -97,18 +95,17 @@ async fn ask(ctx: &Context, here: Option<&Scope>, query: &Query) -> Vec<There> {
     let Ok(ways) = scope::of_all_profiles(ctx).await else {
         return Vec::new();
     };
-    let reaching = stream::iter(ways.into_iter().take(MOST)).map(|(profile, region)| async move {
+    let reached = side_by_side(ways.into_iter().take(MOST), |(profile, region)| async move {
         let reached = timeout(PATIENCE, scope::unasked(ctx, &profile, region)).await;
         Some((profile, reached.ok()?.ok()?))
-    });
-    let reached: Vec<Option<(String, Reached)>> = reaching.buffered(AT_A_TIME).collect().await;
+    })
+    .await;
     let mut seen = HashSet::new();
     let others = reached
         .into_iter()
         .flatten()
         .filter(|(_, reached)| Some(&reached.scope) != here && seen.insert(reached.scope.clone()));
-    let others: Vec<(String, Reached)> = others.collect();
-    let looking = stream::iter(others).map(|(profile, Reached { aws, scope })| async move {
+    let found = side_by_side(others, |(profile, Reached { aws, scope })| async move {
         let found = timeout(PATIENCE, lookup::find(aws.as_ref(), query)).await;
         let node = found.ok()?.ok()?.nodes.into_iter().find(|node| !node.is_gone())?;
         Some(There {
@@ -116,7 +113,7 @@ async fn ask(ctx: &Context, here: Option<&Scope>, query: &Query) -> Vec<There> {
             profile,
             id: node.id,
         })
-    });
-    let found: Vec<Option<There>> = looking.buffered(AT_A_TIME).collect().await;
+    })
+    .await;
     found.into_iter().flatten().collect()
 }

@@ -16,6 +16,7 @@ mod wish;
 use std::ffi::OsString;
 use std::time::Duration;
 
+use super::args::period;
 use super::consent::ConsentArgs;
 use super::context::Context;
 use super::error::{CommandError, Exit};
@@ -23,7 +24,6 @@ use super::preset;
 use super::targets::PickArgs;
 use crate::config::edit::{Existing, Value};
 use crate::config::keys::KeyPath;
-use crate::config::values::Period;
 use crate::ids::ForwardSpec;
 use crate::transport::plan::Choice;
 use carry::{Browser, Job};
@@ -77,10 +77,6 @@ pub struct Args {
     #[arg(long, value_name = "NAME", requires = "detach")]
     pub name: Option<String>,
 
-    /// The process that `--detach` starts says so by this
-    #[arg(long, hide = true, value_name = "NAME", conflicts_with = "detach")]
-    pub detached_as: Option<String>,
-
     /// Write the forward down as a preset of this name, in the user's config, before it runs
     #[arg(long, value_name = "NAME")]
     pub save: Option<String>,
@@ -93,6 +89,18 @@ pub struct Args {
     #[arg(long, visible_alias = "document-name", value_name = "NAME")]
     pub document: Option<String>,
 
+    /// How it is carried.
+    #[command(flatten)]
+    pub carriage: CarriageArgs,
+}
+
+/// What `ssmx forward` and `ssmx socks` have in common.
+#[derive(Debug, clap::Args)]
+pub struct CarriageArgs {
+    /// The process that `--detach` starts says so by this
+    #[arg(long, hide = true, value_name = "NAME", conflicts_with = "detach")]
+    pub detached_as: Option<String>,
+
     /// What carries the sessions
     #[arg(long, value_name = "TRANSPORT")]
     pub transport: Option<Choice>,
@@ -104,12 +112,6 @@ pub struct Args {
     /// What is agreed beforehand
     #[command(flatten)]
     pub consent: ConsentArgs,
-}
-
-fn period(text: &str) -> Result<Duration, String> {
-    text.parse()
-        .map(|Period(time)| time)
-        .map_err(|_| "a length of time such as 30m or 1h30m was expected".to_owned())
 }
 
 /// Runs the forwards.
@@ -137,20 +139,37 @@ pub async fn run(ctx: &Context, mut args: Args) -> Result<Exit, CommandError> {
         let wished: Vec<&Wish> = wishes.iter().map(|(wish, _)| wish).collect();
         return detach::spawn(ctx, &detach::name(args.name.as_deref(), &wished)).await;
     }
-    let mut detached = match &args.detached_as {
-        Some(name) => Some(Detached::begin(ctx, name, &words)?),
-        None => None,
-    };
-    let listeners = one::bind(&wishes).await?;
-    let job = Job {
-        wishes,
-        command: &args.command,
-        consent: &args.consent,
-        pick: args.pick,
-        browser: if args.open { Browser::Open } else { Browser::Leave },
-        watch: detached.as_mut().map(|detached| detached as &mut dyn Watch),
-    };
-    carry::run(ctx, job, listeners).await
+    let browser = if args.open { Browser::Open } else { Browser::Leave };
+    args.carriage
+        .run(ctx, &words, wishes, &args.command, browser)
+        .await
+}
+
+impl CarriageArgs {
+    /// Listens and carries until it is told to stop. A detached process is known by the words.
+    async fn run(
+        &self,
+        ctx: &Context,
+        words: &[String],
+        wishes: Vec<(Wish, Plan)>,
+        command: &[OsString],
+        browser: Browser,
+    ) -> Result<Exit, CommandError> {
+        let mut detached = match &self.detached_as {
+            Some(name) => Some(Detached::begin(ctx, name, words)?),
+            None => None,
+        };
+        let listeners = one::bind(&wishes).await?;
+        let job = Job {
+            wishes,
+            command,
+            consent: &self.consent,
+            pick: self.pick,
+            browser,
+            watch: detached.as_mut().map(|detached| detached as &mut dyn Watch),
+        };
+        carry::run(ctx, job, listeners).await
+    }
 }
 
 /// Writes the one forward down that was asked for, with what was said of it.
@@ -215,7 +234,7 @@ fn wishes(ctx: &Context, args: &Args, words: &[String]) -> Result<Vec<(Wish, Pla
     let mut wishes = Vec::new();
     for mut wish in read {
         wish.settings = flags.clone().or(wish.settings).or(defaults.clone());
-        wish.transport = args.transport;
+        wish.transport = args.carriage.transport;
         let plan = plan::port(ctx, &wish)?;
         wishes.push((wish, plan));
     }

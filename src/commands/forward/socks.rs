@@ -3,19 +3,15 @@
 use std::ffi::OsString;
 use std::time::Duration;
 
-use super::carry::{self, Browser, Job};
-use super::detach::{self, Detached};
-use super::one;
-use super::period;
+use super::CarriageArgs;
+use super::carry::Browser;
+use super::detach;
 use super::plan;
-use super::watch::Watch;
 use super::wish::{self, Settings};
-use crate::commands::consent::ConsentArgs;
+use crate::commands::args::period;
 use crate::commands::context::Context;
 use crate::commands::error::{CommandError, Exit};
-use crate::commands::targets::PickArgs;
 use crate::ids::{Bind, Local};
-use crate::transport::plan::Choice;
 
 /// The port that SOCKS has with IANA.
 const PORT: u16 = 1080;
@@ -57,21 +53,9 @@ pub struct Args {
     #[arg(long, value_name = "NAME", requires = "detach")]
     pub name: Option<String>,
 
-    /// The process that `--detach` starts says so by this
-    #[arg(long, hide = true, value_name = "NAME", conflicts_with = "detach")]
-    pub detached_as: Option<String>,
-
-    /// What carries the sessions
-    #[arg(long, value_name = "TRANSPORT")]
-    pub transport: Option<Choice>,
-
-    /// Which node, where several fit
+    /// How it is carried.
     #[command(flatten)]
-    pub pick: PickArgs,
-
-    /// What is agreed beforehand
-    #[command(flatten)]
-    pub consent: ConsentArgs,
+    pub carriage: CarriageArgs,
 }
 
 /// Runs the proxy.
@@ -91,27 +75,14 @@ pub async fn run(ctx: &Context, args: Args) -> Result<Exit, CommandError> {
         sessions: Some(args.sessions),
         ..Settings::default()
     };
-    wish.transport = args.transport;
+    wish.transport = args.carriage.transport;
     let plan = plan::socks(ctx, &wish)?;
     if args.detach {
         return detach::spawn(ctx, &detach::name(args.name.as_deref(), &[&wish])).await;
     }
-    let mut detached = match &args.detached_as {
-        Some(name) => {
-            let words = ["socks".to_owned(), args.target.clone()];
-            Some(Detached::begin(ctx, name, &words)?)
-        }
-        None => None,
-    };
+    let words = ["socks".to_owned(), args.target];
     let wishes = vec![(wish, plan)];
-    let listeners = one::bind(&wishes).await?;
-    let job = Job {
-        wishes,
-        command: &args.command,
-        consent: &args.consent,
-        pick: args.pick,
-        browser: Browser::Leave,
-        watch: detached.as_mut().map(|detached| detached as &mut dyn Watch),
-    };
-    carry::run(ctx, job, listeners).await
+    args.carriage
+        .run(ctx, &words, wishes, &args.command, Browser::Leave)
+        .await
 }

@@ -8,15 +8,14 @@ mod wish;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use futures_util::StreamExt as _;
 use futures_util::future::join;
-use futures_util::stream;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::context::Context;
 use super::error::{CommandError, Exit};
 use super::nodes::listing;
+use super::side_by_side::side_by_side;
 use super::targets::scope::Reached;
 use super::targets::words;
 use crate::config::values::Refresh;
@@ -27,9 +26,6 @@ use crate::ui::output::{Output, Pager, Printer};
 use crate::ui::{Format, Ui};
 use spread::{Failure, Place, Spread, SpreadArgs};
 use wish::Wish;
-
-/// So many scopes are listed side by side.
-const SIDE_BY_SIDE: usize = 8;
 
 /// List the nodes of a scope, or of many
 #[derive(Debug, Default, clap::Args)]
@@ -170,21 +166,15 @@ struct Round<'a> {
 }
 
 impl Round<'_> {
-    /// Asks all, some side by side, and hands over each page with the number of its place.
-    async fn ask(
-        &self,
-        take: impl Fn(usize, Vec<Node>) + Send + Sync,
-    ) -> Vec<(usize, Result<Coverage, LookupError>)> {
+    /// Asks all, and hands over each page with the number of its place.
+    async fn ask(&self, take: impl Fn(usize, Vec<Node>) + Send + Sync) -> Vec<Result<Coverage, LookupError>> {
         let take = &take;
-        stream::iter(self.places.iter().enumerate())
-            .map(|(index, place)| async move {
-                let outcome = self.ask_one(&place.reached, |page| take(index, page)).await;
-                self.done.fetch_add(1, Ordering::Relaxed);
-                (index, outcome)
-            })
-            .buffer_unordered(SIDE_BY_SIDE)
-            .collect()
-            .await
+        side_by_side(self.places.iter().enumerate(), |(index, place)| async move {
+            let outcome = self.ask_one(&place.reached, |page| take(index, page)).await;
+            self.done.fetch_add(1, Ordering::Relaxed);
+            outcome
+        })
+        .await
     }
 
     /// Asks AWS; what has to be listed as a whole renews the snapshot.
@@ -236,15 +226,12 @@ impl Round<'_> {
 fn sort_out(
     ui: &Ui,
     places: &[Place],
-    outcomes: Vec<(usize, Result<Coverage, LookupError>)>,
+    outcomes: Vec<Result<Coverage, LookupError>>,
     failures: &mut Vec<Failure>,
 ) -> usize {
-    let mut outcomes = outcomes;
-    outcomes.sort_by_key(|(index, _)| *index);
     let mut listed = 0;
     let mut shut = Vec::new();
-    for (index, outcome) in outcomes {
-        let Some(place) = places.get(index) else { continue };
+    for (place, outcome) in places.iter().zip(outcomes) {
         match outcome {
             Ok(coverage) => {
                 listed += 1;

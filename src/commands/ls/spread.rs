@@ -3,10 +3,6 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use futures_util::StreamExt as _;
-use futures_util::stream;
-
-use super::SIDE_BY_SIDE;
 use crate::aws::credentials::plan::{Base, Plan, Surroundings};
 use crate::aws::profiles::Profiles;
 use crate::aws::{ProfileChoice, regions};
@@ -14,6 +10,7 @@ use crate::commands::context::Context;
 use crate::commands::error::{CommandError, Kind};
 use crate::commands::nodes::Breadth;
 use crate::commands::reach::Asking;
+use crate::commands::side_by_side::side_by_side;
 use crate::commands::targets::scope::{self, Reached};
 use crate::ids::{AccountId, Region, Scope};
 use crate::inventory::lookup::LookupError;
@@ -221,11 +218,7 @@ async fn all_profiles(ctx: &Context) -> Result<(Vec<Reached>, Vec<Failure>), Com
         let told = pin(name).or_else(|| told_account(profiles, name));
         (told, name)
     }));
-    let tried: Vec<(usize, Result<Reached, Failure>)> = stream::iter(ways.iter().enumerate())
-        .map(|(place, names)| async move { (place, first_that_leads(ctx, names).await) })
-        .buffer_unordered(SIDE_BY_SIDE)
-        .collect()
-        .await;
+    let tried = side_by_side(&ways, |names| first_that_leads(ctx, names)).await;
     Ok(one_each(tried))
 }
 
@@ -273,12 +266,11 @@ async fn first_that_leads(ctx: &Context, names: &[&str]) -> Result<Reached, Fail
     Err(failure.unwrap_or_else(|| Failure::of_profile("", CommandError::failed("no profile leads there"))))
 }
 
-/// In order, each account once.
-fn one_each(mut tried: Vec<(usize, Result<Reached, Failure>)>) -> (Vec<Reached>, Vec<Failure>) {
-    tried.sort_by_key(|(place, _)| *place);
+/// Each account once.
+fn one_each(tried: Vec<Result<Reached, Failure>>) -> (Vec<Reached>, Vec<Failure>) {
     let mut accounts = BTreeSet::new();
     let (mut reached, mut failures) = (Vec::new(), Vec::new());
-    for (_, outcome) in tried {
+    for outcome in tried {
         match outcome {
             Ok(one) if accounts.insert(one.scope.account.clone()) => reached.push(one),
             Ok(_) => {}

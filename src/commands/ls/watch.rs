@@ -87,15 +87,11 @@ async fn round(
         }
     });
     let outcomes = ctx.ui().progress_of(|| round.doing(), asking).await;
-    let answered: Vec<usize> = outcomes
-        .iter()
-        .filter(|(_, outcome)| outcome.is_ok())
-        .map(|(place, _)| *place)
-        .collect();
+    let answered: Vec<bool> = outcomes.iter().map(Result::is_ok).collect();
     sort_out(ctx.ui(), places, outcomes, failures);
-    let found = found.into_iter().enumerate().map(|(place, nodes)| {
+    let found = found.into_iter().zip(answered).map(|(nodes, answered)| {
         let nodes = nodes.into_inner().unwrap_or_else(PoisonError::into_inner);
-        answered.contains(&place).then_some(nodes)
+        answered.then_some(nodes)
     });
     found.collect()
 }

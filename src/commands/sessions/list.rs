@@ -3,7 +3,6 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use futures_util::stream::{self, StreamExt as _};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -13,6 +12,7 @@ use crate::aws::session::{SessionRecord, Which};
 use crate::commands::context::Context;
 use crate::commands::error::{CommandError, Exit, Kind};
 use crate::commands::nodes::time;
+use crate::commands::side_by_side::side_by_side;
 use crate::commands::targets::scope::{self, Reached};
 use crate::commands::targets::{PickArgs, Purpose, words};
 use crate::ids::{NodeId, Scope};
@@ -21,9 +21,6 @@ use crate::inventory::query::Query;
 use crate::inventory::snapshot::RememberedSession;
 use crate::ui::output::{Cell, Column, Listing, Row, Tone};
 use crate::ui::text::escape_lines;
-
-/// Scopes that are asked at a time.
-const SCOPES: usize = 6;
 
 /// A session and what is known around it.
 pub(super) struct Listed {
@@ -69,10 +66,9 @@ pub(super) async fn run(ctx: &Context, args: ListArgs) -> Result<Exit, CommandEr
         several => format!("{} scopes", several.len()),
     };
     let wanted = target.as_ref();
-    let asking = stream::iter(&scopes)
-        .map(|reached| async move { (reached, ask(ctx, reached, which, wanted).await) })
-        .buffered(SCOPES)
-        .collect::<Vec<_>>();
+    let asking = side_by_side(&scopes, |reached| async move {
+        (reached, ask(ctx, reached, which, wanted).await)
+    });
     let mut sessions = Vec::new();
     let mut failed = None;
     for (reached, told) in ctx
@@ -145,13 +141,10 @@ pub(super) fn remember(ctx: &Context, scope: &Scope, sessions: &[Listed]) {
 /// Every scope that a profile leads to without anybody being asked; what cannot be reached is told.
 async fn everywhere(ctx: &Context) -> Result<Vec<Reached>, CommandError> {
     let wanted = scope::of_all_profiles(ctx).await?;
-    let reaching = stream::iter(wanted)
-        .map(|(profile, region)| async move {
-            let reached = scope::unasked(ctx, &profile, region).await;
-            (profile, reached)
-        })
-        .buffered(SCOPES)
-        .collect::<Vec<_>>();
+    let reaching = side_by_side(wanted, |(profile, region)| async move {
+        let reached = scope::unasked(ctx, &profile, region).await;
+        (profile, reached)
+    });
     let mut seen = HashSet::new();
     let mut scopes = Vec::new();
     for (profile, reached) in ctx

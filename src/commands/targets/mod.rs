@@ -15,7 +15,7 @@ use crate::aws::Aws;
 use crate::aws::session::ConnectionStatus;
 use crate::commands::context::Context;
 use crate::commands::error::{CommandError, Kind};
-use crate::config::schema::Target;
+use crate::config::schema::{Profile, Target};
 use crate::config::{Config, Demands};
 use crate::ids::{AccountId, NodeId, Region, Scope};
 use crate::inventory::node::{AgentState, Node};
@@ -109,6 +109,16 @@ impl Resolved {
             Via::Target { target, .. } => Some(target),
             _ => None,
         }
+    }
+
+    /// What the config says of it: the named target that it was found by, and its profile's section.
+    pub fn sections<'a>(&self, config: &'a Config) -> (Option<&'a Target>, Option<&'a Profile>) {
+        let target = self.target().and_then(|target| config.targets.get(target));
+        let section = self
+            .aws
+            .profile()
+            .and_then(|profile| config.profiles.get(profile));
+        (target, section)
     }
 
     /// Whether a named target may mean this node in this scope.

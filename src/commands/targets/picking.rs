@@ -1,6 +1,6 @@
 //! A person chooses a node: rows, details, and those on top that were chosen last.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::{fs, io};
 
 use super::words;
@@ -9,6 +9,7 @@ use crate::commands::error::CommandError;
 use crate::commands::nodes;
 use crate::ids::{NodeId, Scope};
 use crate::inventory::node::Node;
+use crate::private;
 use crate::ui::picker::{self, Entry};
 use crate::ui::text::{escape, pad, width};
 
@@ -139,19 +140,8 @@ impl Choices {
         known.insert(0, id.clone());
         known.truncate(REMEMBERED);
         let text: String = known.iter().map(|id| format!("{id}\n")).collect();
-        replace(path, &text)
+        private::replace(path, text.as_bytes())
     }
-}
-
-fn replace(path: &Path, text: &str) -> io::Result<()> {
-    use std::io::Write as _;
-    let directory = path.parent().unwrap_or(path);
-    fs::create_dir_all(directory)?;
-    // Private from the start: tempfile creates it with mode 0600.
-    let mut new = tempfile::NamedTempFile::new_in(directory)?;
-    new.write_all(text.as_bytes())?;
-    new.persist(path)?;
-    Ok(())
 }
 
 #[cfg(test)]

@@ -6,8 +6,8 @@
 //! Both are replaced whole and read without a lock: a reader sees one state or the next. Writers take turns by
 //! a lock. All of it can be deleted at any time; what is damaged counts as absent.
 
-mod files;
 mod format;
+mod lock;
 mod reach;
 mod reader;
 mod recent;
@@ -22,8 +22,9 @@ use jiff::{SignedDuration, Timestamp};
 use super::node::Node;
 use super::query::Query;
 use crate::ids::Scope;
-use files::Lock;
+use crate::private;
 pub use format::Row;
+use lock::Lock;
 pub use reach::Reach;
 use reader::Listing;
 use recent::Recent;
@@ -84,7 +85,7 @@ impl Snapshots {
     /// When the directory cannot be made or written.
     pub fn begin(&self, scope: &Scope, breadth: Breadth) -> io::Result<Writer> {
         let directory = self.directory(scope);
-        files::make_private(&directory)?;
+        private::create_directory(&directory)?;
         Writer::begin(&directory, scope, breadth)
     }
 
@@ -94,7 +95,6 @@ impl Snapshots {
     /// When the directory cannot be made or written.
     pub fn update(&self, scope: &Scope, query: &Query, found: &[Node]) -> io::Result<()> {
         let directory = self.directory(scope);
-        files::make_private(&directory)?;
         let _turn = Lock::take(&directory)?;
         let vanished = match self.open(scope) {
             Some(snapshot) => snapshot
@@ -134,12 +134,11 @@ impl Snapshots {
         if !due() {
             return Ok(false);
         }
-        files::make_private(&directory)?;
         let _turn = Lock::take(&directory)?;
         if !due() {
             return Ok(false);
         }
-        files::replace(&path, format!("{now}\n").as_bytes())?;
+        private::replace(&path, format!("{now}\n").as_bytes())?;
         Ok(true)
     }
 
@@ -148,9 +147,7 @@ impl Snapshots {
     /// # Errors
     /// When the directory cannot be made or written.
     pub fn remember_sessions(&self, scope: &Scope, sessions: &[RememberedSession]) -> io::Result<()> {
-        let directory = self.directory(scope);
-        files::make_private(&directory)?;
-        sessions::write(&directory.join(SESSIONS), sessions)
+        sessions::write(&self.directory(scope).join(SESSIONS), sessions)
     }
 
     /// The sessions that a scope had when they were listed last, and has not ended since.

@@ -6,8 +6,9 @@ use std::{fs, io};
 
 use serde::{Deserialize, Serialize};
 
-use super::files::{self, Lock};
+use super::lock::Lock;
 use crate::ids::{Region, Scope};
+use crate::private;
 
 /// The file that remembers it.
 #[derive(Debug, Clone)]
@@ -61,14 +62,13 @@ impl Reach {
             return Ok(());
         }
         let directory = self.path.parent().unwrap_or(&self.path);
-        files::make_private(directory)?;
         let _turn = Lock::take(directory)?;
         let mut remembered = self.read();
         let scopes = remembered.profiles.entry(name.to_owned()).or_default();
         scopes.retain(|old| old.region != scope.region);
         scopes.insert(0, scope.clone());
         scopes.truncate(MOST);
-        files::replace(&self.path, &serde_json::to_vec_pretty(&remembered)?)
+        private::replace(&self.path, &serde_json::to_vec_pretty(&remembered)?)
     }
 
     /// What cannot be read counts as nothing.

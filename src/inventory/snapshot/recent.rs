@@ -8,9 +8,9 @@ use std::path::Path;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::files;
 use crate::ids::NodeId;
 use crate::inventory::node::Node;
+use crate::private;
 
 /// More are not kept: beyond that a listing is due.
 const MOST: usize = 500;
@@ -57,7 +57,7 @@ impl Recent {
             text.push_str(&serde_json::to_string(entry)?);
             text.push('\n');
         }
-        files::replace(path, text.as_bytes())
+        private::replace(path, text.as_bytes())
     }
 
     /// Without what a listing of that time knows as well or better.

@@ -6,8 +6,8 @@ use std::{fs, io};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::files;
 use crate::ids::SessionId;
+use crate::private;
 
 /// More are not kept.
 const MOST: usize = 500;
@@ -35,7 +35,7 @@ pub(super) fn write(path: &Path, sessions: &[RememberedSession]) -> io::Result<(
         serde_json::to_writer(&mut text, session)?;
         text.push(b'\n');
     }
-    files::replace(path, &text)
+    private::replace(path, &text)
 }
 
 /// Lines that cannot be read are left out.

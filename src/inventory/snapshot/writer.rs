@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use tempfile::NamedTempFile;
 
-use super::files::Lock;
 use super::format::{HEADER, Header, Row, Section, VERSION, tag_line};
+use super::lock::Lock;
 use super::recent::Recent;
 use super::{Breadth, LISTING, RECENT};
 use crate::ids::Scope;

@@ -13,12 +13,13 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use uuid::Uuid;
 
+use super::counting::Counting;
 use super::crypto::DataKey;
 use super::delivery::outgoing::Limits;
 use super::delivery::window::Bounds;
 use super::message::{FIN, Message, MessageType, PayloadType, SYN};
 use super::payload::{Acknowledgement, Size};
-use super::session::{Event, Session, Stamp};
+use super::session::{Event, Session};
 use crate::secret::Secret;
 use agent::{Agent, Opening};
 
@@ -54,33 +55,13 @@ impl Dice {
     }
 }
 
-struct Counting(u128);
-
-impl Stamp for Counting {
-    fn id(&mut self) -> Uuid {
-        self.0 += 1;
-        Uuid::from_u128(self.0)
-    }
-
-    fn created(&mut self) -> u64 {
-        1_700_000_000_000
-    }
-
-    fn nonce(&mut self) -> [u8; 12] {
-        let mut nonce = [0; 12];
-        self.0 += 1;
-        nonce.copy_from_slice(&self.0.to_be_bytes()[4..]);
-        nonce
-    }
-}
-
 #[expect(clippy::disallowed_methods, reason = "any instant will do as the start")]
 fn start() -> Instant {
     Instant::now()
 }
 
 fn session(limits: Limits) -> Session {
-    Session::new(limits, Box::new(Counting(0)))
+    Session::new(limits, Box::new(Counting::default()))
 }
 
 fn stream_data(sequence: i64, payload_type: PayloadType, payload: impl Into<Bytes>) -> Message {

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Shutdown, TcpStream};
 use std::thread;
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use sha2::{Digest as _, Sha256};
 use ssmx_sandbox::fault::{Faults, Lossy, Trigger};
 
-use super::far::{NODE, echo, greeter, service, spec};
+use super::far::{NODE, deaf_port, echo, greeter, service, spec};
 use super::running::{Running, until};
 use crate::env::TestEnv;
 use crate::page::Page;
@@ -106,12 +106,8 @@ fn a_program_that_shuts_its_side_still_hears_the_answer() {
 #[test]
 fn a_port_where_nobody_listens_resets_the_connection() {
     let env = TestEnv::new();
-    let free = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
-    let mut forward = Running::start(&env, &[NODE, &spec(free)]);
+    let (_held, closed) = deaf_port();
+    let mut forward = Running::start(&env, &[NODE, &spec(closed)]);
     let error = forward.connect().read(&mut [0; 8]).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
     let (_, said) = forward.interrupt(Signal::INT);

@@ -1,5 +1,6 @@
 //! A forward that runs beside the test.
 
+use std::borrow::Borrow;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::process::ExitStatusExt as _;
@@ -189,7 +190,8 @@ pub fn connect(port: u16) -> TcpStream {
 }
 
 /// Sends bytes of a pattern to an echo and checks that they come back whole.
-pub fn check_echo(mut stream: TcpStream, length: usize, seed: u64) {
+pub fn check_echo(stream: impl Borrow<TcpStream>, length: usize, seed: u64) {
+    let mut stream = stream.borrow();
     let sent: Vec<u8> = (0..length as u64)
         .map(|at| (at.wrapping_mul(seed * 2 + 1) >> 3) as u8)
         .collect();
