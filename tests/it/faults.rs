@@ -110,12 +110,25 @@ fn weather() -> [Weather; 9] {
     ]
 }
 
+/// An agent that is paused while it still reads a command's output gives up: what pauses it comes when it has read
+/// all, and not all of it has arrived.
+fn after_the_output(mut faults: Faults, length: usize) -> Faults {
+    for trigger in [&mut faults.cut, &mut faults.bye].into_iter().flatten() {
+        trigger.after_bytes = length as u64 - 500;
+    }
+    if let Some(pauses) = &mut faults.pauses {
+        pauses.every_ms = 500;
+    }
+    faults
+}
+
 #[test]
 fn a_command_s_output_and_status_come_whole_in_any_weather() {
     let expected: String = (1..=9_000).map(|n| format!("{n}\n")).collect();
     for Weather { name, faults, told } in weather() {
         let env = TestEnv::with_separate_output();
-        env.sandbox.set_session_faults(Some(faults));
+        env.sandbox
+            .set_session_faults(Some(after_the_output(faults, expected.len())));
         // An agent gives up 2 s after the end of a command, whatever was lost by then.
         let run = env.run(&["exec", "prod-web", "--shell", "seq 1 9000; sleep 4; exit 7"]);
         assert_eq!(run.status, 7, "{name}: {}", run.stderr);

@@ -124,6 +124,27 @@ fn a_plugin_that_dies_is_started_again() {
     assert!(said.contains("the plugin failed"), "{said}");
 }
 
+/// It would hold its port and its session for as long as nobody looks.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_plugin_goes_with_a_forward_that_is_killed() {
+    let mut env = TestEnv::new();
+    ourselves(&mut env);
+    let spec = format!(":{}", service(echo));
+    let mut forward = Running::start(&env, &through_plugin(&[NODE, &spec]));
+    forward.check_echo(1000, 3);
+    let plugin = plugins_of(forward.pid())[0];
+    assert!(is_alive(plugin));
+    kill_process(forward.pid(), Signal::KILL).unwrap();
+    until("the plugin has gone", || !is_alive(plugin));
+    let session = forward.session.clone().unwrap();
+    until("the session has ended", || {
+        let state = env.sandbox.gateway().status(&session).unwrap();
+        state.ended.is_some()
+    });
+    forward.wait();
+}
+
 /// A plugin that writes down how it was started, then carries nothing.
 fn recording(env: &mut TestEnv) -> PathBuf {
     let record = env.home().join("record");
@@ -337,8 +358,17 @@ fn a_plugin_that_is_missing_or_old_is_told_before_a_session_starts() {
     let directory = env.home().join("empty");
     fs::create_dir(&directory).unwrap();
     env.set("PATH", directory.to_str().unwrap());
-    let told = env.run(&words);
-    assert!(told.status == 255 || told.stderr.contains("version"), "{told}");
+    // Where AWS's packages put one it is found without PATH.
+    if !Path::new("/usr/local/sessionmanagerplugin").exists()
+        && !Path::new("/usr/local/bin").join(PLUGIN).exists()
+    {
+        let told = env.run(&words);
+        assert_eq!(told.status, 255, "{told}");
+        assert!(
+            told.stderr.contains("`session-manager-plugin` was not found"),
+            "{told}"
+        );
+    }
     assert!(env.sandbox.sessions().is_empty());
 }
 
