@@ -134,6 +134,8 @@ pub struct Outgoing {
 struct Trial {
     large: Bytes,
     small: Bytes,
+    /// Bytes that were written before it and are not sent yet.
+    behind: usize,
     sequence: Option<i64>,
 }
 
@@ -183,6 +185,9 @@ impl Outgoing {
     pub fn overtake(&mut self, bytes: Bytes) {
         self.marks.sent(self.unsent.data_bytes(), self.next());
         self.unsent.overtake(bytes);
+        if let Some(trial) = &mut self.trial {
+            trial.behind = self.unsent.data_bytes();
+        }
     }
 
     /// Queues a message that goes before all data.
@@ -227,15 +232,16 @@ impl Outgoing {
         self.marks.passed(self.base)
     }
 
-    /// Tries out whether messages may be as large as `large`. It goes out alone, when all else is acknowledged,
-    /// and holds all else back until it is acknowledged too: a message that is too large has to be cut, and that
-    /// can be done only while nothing follows it. Since it may have arrived all the same, what is sent in its
-    /// place, `small`, must mean the same to the peer, come once or come twice.
+    /// Tries out whether messages may be as large as `large`. It keeps its place behind what was written, goes out
+    /// alone, when all of that is acknowledged, and holds all else back until it is acknowledged too: a message that
+    /// is too large has to be cut, and that can be done only while nothing follows it. Since it may have arrived all
+    /// the same, what is sent in its place, `small`, must mean the same to the peer, come once or come twice.
     pub fn try_size(&mut self, large: Bytes, small: Bytes) {
         if self.trial.is_none() {
             self.trial = Some(Trial {
                 large,
                 small,
+                behind: self.unsent.data_bytes(),
                 sequence: None,
             });
         }
@@ -472,7 +478,7 @@ impl Outgoing {
         let trial = self
             .trial
             .as_mut()
-            .filter(|trial| alone && trial.sequence.is_none())?;
+            .filter(|trial| alone && trial.behind == 0 && trial.sequence.is_none())?;
         trial.sequence = Some(sequence);
         Some(trial.large.clone())
     }
@@ -482,10 +488,22 @@ impl Outgoing {
         if let Some(control) = self.unsent.next_control() {
             return Some(control);
         }
-        let is_open = self.trial.is_none()
-            && self.unacknowledged_bytes < self.window.bytes()
-            && self.sent.len() < LONGEST_SPAN;
-        is_open.then(|| self.unsent.next_data(self.payload())).flatten()
+        let is_open = self.unacknowledged_bytes < self.window.bytes() && self.sent.len() < LONGEST_SPAN;
+        let longest = self.payload();
+        let longest = self
+            .trial
+            .as_ref()
+            .map_or(longest, |trial| longest.min(trial.behind));
+        if !is_open || longest == 0 {
+            return None;
+        }
+        let before = self.unsent.data_bytes();
+        let next = self.unsent.next_data(longest);
+        if let Some(trial) = &mut self.trial {
+            let taken = before.saturating_sub(self.unsent.data_bytes());
+            trial.behind = trial.behind.saturating_sub(taken);
+        }
+        next
     }
 }
 

@@ -6,6 +6,7 @@ mod encryption;
 mod idle;
 mod mistakes;
 mod operations;
+mod streams;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
