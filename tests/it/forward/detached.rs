@@ -7,10 +7,12 @@ use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde_json::{Value, json};
+use ssmx_sandbox::scenario::Node;
 use ssmx_sandbox::{ApiFault, Effect};
 
 use super::far::{NODE, echo, service, spec};
 use super::running::{check_echo, connect, until};
+use crate::credentials::scenery;
 use crate::env::TestEnv;
 use crate::terminal::Terminal;
 
@@ -357,6 +359,26 @@ async fn a_session_too_old_carries_on_where_nobody_agrees_to_the_next() {
     let cries = there.cries();
     assert!((1..=4).contains(&cries), "{cries}");
     assert_eq!(there.starts(), 1);
+}
+
+#[tokio::test]
+async fn a_one_time_code_is_asked_before_the_terminal_is_left() {
+    let there = Detaching(scenery());
+    let node = Node {
+        account: Some("444455556666".to_owned()),
+        ..Node::named("guarded")
+    };
+    let node = there.0.sandbox.world().add(node).unwrap();
+    let port = spec(service(echo));
+    let words = [
+        "forward", "-p", "guarded", &node, &port, "--detach", "--name", "db",
+    ];
+    let mut terminal = there.0.terminal(&words);
+    terminal.expect("one-time code of").await;
+    terminal.line("222222").await;
+    terminal.expect("detached as `db`").await;
+    assert!(terminal.finish().await.1.success());
+    check_echo(connect(there.port()), 1000, 1);
 }
 
 #[tokio::test]
