@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 
-use crate::commands::context::{Context, GlobalArgs};
+use crate::commands::context::{Call, Context, GlobalArgs, Starter};
 use crate::commands::error::{CommandError, Exit, Kind};
 use crate::commands::help::Extent;
 use crate::commands::start::Start;
@@ -108,9 +108,17 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
     if words.get(1).is_some_and(|word| word == complete::WORD) {
         return complete::run(definition(), words.get(2..).unwrap_or_default());
     }
-    let words = match via_aws::recover(words) {
-        Ok(words) => words,
-        Err(error) => return error.report(&Ui::new(Color::Auto)),
+    let (words, starter) = match forward::without_word(words) {
+        // They are whole: ours have been recovered before they were handed on.
+        (words, Starter::Detach) => (words, Starter::Detach),
+        (words, Starter::Outside) => match via_aws::recover(words) {
+            Ok(words) => (words, Starter::Outside),
+            Err(error) => return error.report(&Ui::new(Color::Auto)),
+        },
+    };
+    let call = Call {
+        words: words.iter().skip(1).cloned().collect(),
+        starter,
     };
     let cli = match parse(words) {
         Ok(cli) => cli,
@@ -118,7 +126,7 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let Cli { globals, command } = cli;
     let name = command.as_ref().map_or("", Command::name);
-    let ctx = Context::new(globals, name);
+    let ctx = Context::new(globals, name, call);
     let result = ctx
         .start_log()
         .and_then(|()| preflight(&ctx))

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::context::Context;
-use super::error::CommandError;
+use super::error::{CommandError, Kind};
 use super::targets::Resolved;
 use crate::config::values::{Confirm, Keepalive, Reason, Transport};
 use crate::config::{Origin, env};
@@ -44,14 +44,8 @@ pub fn obtain(
         name: resolved.node.name.as_deref(),
         scope: resolved.scope.to_string(),
     };
-    let given = args
-        .reason
-        .clone()
-        .or_else(|| env::lookup("SSMX_REASON"))
-        .map(|reason| reason.trim().to_owned())
-        .filter(|reason| !reason.is_empty());
     confirm(ctx, resolved.demands.confirm, args.yes.as_deref(), &subject)?;
-    let reason = match (given, resolved.demands.reason) {
+    let reason = match (given(args), resolved.demands.reason) {
         (Some(reason), _) => Some(reason),
         (None, Reason::Optional) => None,
         (None, Reason::Required) => Some(ask_reason(ctx, &subject)?),
@@ -63,6 +57,27 @@ pub fn obtain(
         ))),
         reason => Ok(reason),
     }
+}
+
+/// The reason that was given beforehand.
+fn given(args: &ConsentArgs) -> Option<String> {
+    let reason = args.reason.clone().or_else(|| env::lookup("SSMX_REASON"))?;
+    Some(reason.trim().to_owned()).filter(|reason| !reason.is_empty())
+}
+
+/// Whether a session may want an answer that was not given beforehand. Told by the config alone, without a look at
+/// any node: a yes may turn out to be a no.
+///
+/// # Errors
+/// Those of the config.
+pub fn may_ask(ctx: &Context, args: &ConsentArgs) -> Result<bool, CommandError> {
+    let demands = ctx.loaded()?.strictest_demands();
+    let confirms = match args.yes.as_deref() {
+        None => demands.confirm != Confirm::Never,
+        Some("") => demands.confirm == Confirm::TypeName,
+        Some(_) => false,
+    };
+    Ok(confirms || (demands.reason == Reason::Required && given(args).is_none()))
 }
 
 /// What the questions are about.
@@ -87,7 +102,7 @@ fn confirm(
             if names.contains(&Some(typed)) {
                 Ok(())
             } else {
-                Err(CommandError::usage(format!(
+                Err(unanswered(format!(
                     "`--yes={typed}` names another node than {what}"
                 )))
             }
@@ -113,15 +128,19 @@ fn confirm(
             ))?;
             match typed {
                 Some(typed) if typed == name || typed == subject.id => Ok(()),
-                Some(_) => Err(CommandError::usage("that is another name; nothing was started")),
+                Some(_) => Err(unanswered("that is another name; nothing was started")),
                 None => Err(CommandError::interrupted()),
             }
         }
     }
 }
 
+fn unanswered(message: impl Into<String>) -> CommandError {
+    CommandError::new(Kind::Unanswered, message)
+}
+
 fn nobody(subject: &Subject<'_>) -> CommandError {
-    CommandError::usage(format!(
+    unanswered(format!(
         "the config asks for a confirmation before ssmx may {} {}, and nobody is at a terminal to give it",
         subject.doing,
         words(subject)
@@ -130,7 +149,7 @@ fn nobody(subject: &Subject<'_>) -> CommandError {
 
 fn ask_reason(ctx: &Context, subject: &Subject<'_>) -> Result<String, CommandError> {
     let missing = || {
-        CommandError::usage(format!(
+        unanswered(format!(
             "the config asks for a reason before ssmx may {} {}",
             subject.doing,
             words(subject)

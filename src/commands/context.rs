@@ -1,5 +1,6 @@
 //! What every command stands on, each part made on first use: the words that all share, the config, AWS.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
@@ -129,9 +130,28 @@ impl GlobalArgs {
     }
 }
 
+/// How this process was started.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// The words after the program's name, with those that the AWS CLI had kept.
+    pub words: Vec<OsString>,
+    /// Who has started it.
+    pub starter: Starter,
+}
+
+/// Who has started this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Starter {
+    /// A person, or a program of theirs.
+    Outside,
+    /// ssmx itself, for `--detach`.
+    Detach,
+}
+
 /// What a command needs of the world.
 pub struct Context {
     globals: GlobalArgs,
+    call: Call,
     ui: Ui,
     command: &'static str,
     places: OnceLock<Places>,
@@ -142,10 +162,11 @@ pub struct Context {
 
 impl Context {
     /// Looks at the streams; nothing else is touched. `command` is the command at work, for AWS's logs.
-    pub fn new(globals: GlobalArgs, command: &'static str) -> Self {
+    pub fn new(globals: GlobalArgs, command: &'static str, call: Call) -> Self {
         let ui = Ui::new(globals.color);
         Self {
             globals,
+            call,
             ui,
             command,
             places: OnceLock::new(),
@@ -178,6 +199,11 @@ impl Context {
                     "take a level, or one for each part: `debug`, `ssmx=debug`, `ssmx::aws=trace,ssmx=info`",
                 )
         })
+    }
+
+    /// How this process was started.
+    pub fn call(&self) -> &Call {
+        &self.call
     }
 
     /// The command at work.

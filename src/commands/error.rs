@@ -25,6 +25,8 @@ impl Exit {
 pub enum Kind {
     /// 252: the words or the config are wrong, unknown and ambiguous names included.
     Usage,
+    /// 252 too: what the config wants to be asked was not answered, or nobody is there who could.
+    Unanswered,
     /// 253: credentials or region.
     Credentials,
     /// 254: AWS refused, or the target is not there.
@@ -159,7 +161,7 @@ impl CommandError {
     /// The exit status by product rules.
     pub fn status(&self) -> u8 {
         match self.kind {
-            Kind::Usage => 252,
+            Kind::Usage | Kind::Unanswered => 252,
             Kind::Credentials => 253,
             Kind::Refused => 254,
             Kind::Failed => 255,

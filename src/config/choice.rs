@@ -124,6 +124,25 @@ impl Loaded {
             ),
         }
     }
+
+    /// The strictest that is asked before any session, wherever it leads.
+    pub fn strictest_demands(&self) -> Demands {
+        let config = &self.config;
+        let profiles = config.profiles.values().map(|own| (own.confirm, own.reason));
+        let targets = config.targets.values().map(|own| (own.confirm, own.reason));
+        let presets = config.presets.values().map(|own| (own.confirm, own.reason));
+        let general = Demands {
+            confirm: config.defaults.confirm,
+            reason: config.defaults.reason,
+        };
+        profiles
+            .chain(targets)
+            .chain(presets)
+            .fold(general, |strictest, (confirm, reason)| Demands {
+                confirm: confirm.map_or(strictest.confirm, |own| own.max(strictest.confirm)),
+                reason: reason.map_or(strictest.reason, |own| own.max(strictest.reason)),
+            })
+    }
 }
 
 #[cfg(test)]

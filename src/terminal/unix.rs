@@ -207,6 +207,17 @@ impl Signals {
         }
     }
 
+    /// The same where the child stops at Ctrl-Z: this process stops with it. Cancel-safe.
+    pub async fn ended_with_child(&mut self) -> i32 {
+        let by_key = [SignalKind::interrupt(), SignalKind::quit()].map(|kind| kind.as_raw_value());
+        loop {
+            let number = self.ended().await;
+            if !by_key.contains(&number) {
+                return number;
+            }
+        }
+    }
+
     /// The next signal of any kind. Cancel-safe.
     pub async fn next(&mut self) -> Heard {
         tokio::select! {

@@ -75,6 +75,8 @@ pub enum Screen {
 
 /// There is one terminal, whoever writes to it: a clone of [`Ui`], the log.
 static RAW: AtomicBool = AtomicBool::new(false);
+/// This process has let go of it.
+static LEFT: AtomicBool = AtomicBool::new(false);
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
@@ -114,7 +116,16 @@ impl Ui {
 
     /// Whether a person can be asked.
     pub fn presence(&self) -> Presence {
-        self.presence
+        if has_left() {
+            Presence::Script
+        } else {
+            self.presence
+        }
+    }
+
+    /// The terminal is left for good: nobody can be asked any more, and stderr is a log, without colours.
+    pub fn leave_terminal(&self) {
+        LEFT.store(true, Ordering::Relaxed);
     }
 
     /// Whether data may be bold and coloured.
@@ -172,7 +183,9 @@ impl Ui {
 
     fn talk(&self, label: Option<(&str, Style)>, line: &str) {
         let text = match label {
-            Some((label, style)) if self.styled_talk => format!("{style}{label}:{style:#} {line}\n"),
+            Some((label, style)) if self.styled_talk && !has_left() => {
+                format!("{style}{label}:{style:#} {line}\n")
+            }
             Some((label, _)) => format!("{label}: {line}\n"),
             None => format!("{line}\n"),
         };
@@ -182,6 +195,10 @@ impl Ui {
 
 fn is_raw() -> bool {
     RAW.load(Ordering::Relaxed)
+}
+
+fn has_left() -> bool {
+    LEFT.load(Ordering::Relaxed)
 }
 
 /// Nobody is left to tell when stderr itself fails.

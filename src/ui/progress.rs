@@ -4,7 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use super::text::truncate;
-use super::{Presence, Ui, write_talk};
+use super::{Presence, Ui, has_left, write_talk};
 
 /// How long work may take before somebody wonders.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -46,7 +46,7 @@ struct Line(String);
 
 impl Line {
     fn show(&mut self, doing: &str) {
-        if self.0 == doing {
+        if self.0 == doing || has_left() {
             return;
         }
         // One that wrapped could not be taken off again.
@@ -59,6 +59,8 @@ impl Line {
 
 impl Drop for Line {
     fn drop(&mut self) {
-        write_talk("\r\x1b[K");
+        if !has_left() {
+            write_talk("\r\x1b[K");
+        }
     }
 }

@@ -13,17 +13,17 @@ use tokio::task::JoinSet;
 use super::child::{self, End};
 use super::one::{Forward, Ready};
 use super::plan::Plan;
-use super::route::{self, Answered, Ask, Asking};
+use super::route::{self, Answered, Ask, Asking, Known};
 use super::say;
 use super::watch::Watch;
 use super::wish::Wish;
 use crate::aws::error::ErrorKind;
-use crate::commands::consent::ConsentArgs;
+use crate::commands::consent::{self, ConsentArgs};
 use crate::commands::context::Context;
 use crate::commands::doctor;
 use crate::commands::error::{CommandError, Exit, Kind};
 use crate::commands::targets::PickArgs;
-use crate::transport::forward::{ForwardError, Interrupts, Listener, Notice, Notices, Route, Stop};
+use crate::transport::forward::{ForwardError, Interrupts, Listener, Notice, Notices, Stop};
 
 /// What a process of forwards is to do.
 pub struct Job<'a> {
@@ -68,7 +68,8 @@ impl Notices for Pass {
 /// # Errors
 /// When one of them could not be kept up, and when ssmx was interrupted.
 pub async fn run(ctx: &Context, mut job: Job<'_>, listeners: Vec<Listener>) -> Result<Exit, CommandError> {
-    let interrupts = Interrupts::listen()?;
+    let mut interrupts = Interrupts::listen()?;
+    let asks_ahead = job.watch.is_some() && consent::may_ask(ctx, job.consent)?;
     let (notices, heard) = mpsc::unbounded_channel();
     let (asks, asked) = mpsc::unbounded_channel();
     let (stop, stopped) = watch::channel(Stop::GoOn);
@@ -81,6 +82,13 @@ pub async fn run(ctx: &Context, mut job: Job<'_>, listeners: Vec<Listener>) -> R
     {
         let mut forward = Forward::new(wish, &listener);
         if plan.begins_ready() {
+            if asks_ahead {
+                // With its first connection nobody will be there to ask.
+                forward.route = tokio::select! {
+                    known = route::agree(ctx, &forward.wish, job.consent, job.pick) => Some(known?),
+                    signal = interrupts.next() => return Err(ended_by(signal)),
+                };
+            }
             forward.ready = Ready::Yes;
             forward.announce(ctx, None, job.command.is_empty())?;
         }
@@ -107,6 +115,8 @@ pub async fn run(ctx: &Context, mut job: Job<'_>, listeners: Vec<Listener>) -> R
         command: job.command,
         consent: job.consent,
         pick: job.pick,
+        detaches: job.watch.is_some(),
+        advice: job.watch.as_ref().map(|watch| watch.advice()),
         browser: job.browser,
         child: None,
         begun: false,
@@ -136,6 +146,10 @@ struct Running<'a> {
     command: &'a [OsString],
     consent: &'a ConsentArgs,
     pick: PickArgs,
+    /// Whether somebody waits until all are ready.
+    detaches: bool,
+    /// For a person who is to be asked, and is not here.
+    advice: Option<String>,
     browser: Browser,
     child: Option<Child>,
     /// Whether all were ready.
@@ -144,7 +158,7 @@ struct Running<'a> {
     ending: Option<Ending>,
 }
 
-type Answering<'a> = LocalBoxFuture<'a, (Answered, Option<Route>)>;
+type Answering<'a> = LocalBoxFuture<'a, (Answered, Option<Known>)>;
 
 impl<'a> Running<'a> {
     async fn carry(
@@ -175,7 +189,8 @@ impl<'a> Running<'a> {
                     if let Some(watch) = &mut watch {
                         watch.notice(index, &notice);
                     }
-                    let stamp = watch.as_ref().map(|_| jiff::Timestamp::now());
+                    // Until then it is said at a terminal.
+                    let stamp = (watch.is_some() && self.begun).then(jiff::Timestamp::now);
                     self.hear(index, &notice, stamp)?;
                     self.begin_if_ready(&mut watch);
                 }
@@ -222,9 +237,13 @@ impl<'a> Running<'a> {
         let (ctx, consent, pick) = (self.ctx, self.consent, self.pick);
         let wish = forward.map(|forward| forward.wish.clone());
         let known = forward.and_then(|forward| forward.route.clone());
+        // Before that, whoever has started it is here.
+        let advice = self.advice.clone().filter(|_| self.begun);
         async move {
             match wish {
-                Some(wish) => route::answer(ctx, &wish, consent, pick, known.as_ref(), ask).await,
+                Some(wish) => {
+                    route::answer(ctx, &wish, consent, pick, known.as_ref(), advice.as_deref(), ask).await
+                }
                 // There is no such forward; dropping the question says so.
                 None => (
                     Answered {
@@ -238,7 +257,7 @@ impl<'a> Running<'a> {
         .boxed_local()
     }
 
-    fn answered(&mut self, answered: Answered, route: Option<Route>) {
+    fn answered(&mut self, answered: Answered, route: Option<Known>) {
         let Some(forward) = self.forwards.get_mut(answered.forward) else {
             return;
         };
@@ -282,8 +301,11 @@ impl<'a> Running<'a> {
             return;
         }
         self.begun = true;
-        if let Some(watch) = watch {
-            watch.ready();
+        if let Some(watch) = watch
+            && let Err(error) = watch.ready()
+        {
+            self.end(Ending::Failed(error));
+            return;
         }
         if self.browser == Browser::Open
             && let Some(first) = self.forwards.first()
@@ -310,9 +332,10 @@ impl<'a> Running<'a> {
             matches!(&error, ForwardError::Start(cause) if cause.kind == ErrorKind::TargetNotConnected);
         let failure = say::failure(&forward.wish, error, forward.trouble.take());
         let alone = self.forwards.len() == 1;
-        let waiting = !self.command.is_empty() && !self.begun;
+        let waiting = (!self.command.is_empty() || self.detaches) && !self.begun;
         if alone || waiting {
-            // With a command that was not started yet, one that is missing is one too many.
+            // Where a command was not started yet, or whoever waits was not let go, one that is missing is one too
+            // many.
             self.end(match is_out_of_reach {
                 true => Ending::OutOfReach(index, failure),
                 false => Ending::Failed(failure),
@@ -372,11 +395,12 @@ impl<'a> Running<'a> {
             Some(Ending::Failed(error)) => Err(error),
             Some(Ending::OutOfReach(index, error)) => Err(self.explained(index, error).await),
             Some(Ending::Command(exit)) => Ok(exit),
-            Some(Ending::Asked) => Ok(Exit::SUCCESS),
-            Some(Ending::Signal(signal)) if signal == signal_hook::consts::SIGINT => {
-                Err(CommandError::interrupted())
+            // Somebody waits for a forward that there will not be.
+            Some(Ending::Asked) if !self.begun => {
+                Err(CommandError::failed("the forward was ended before it was ready"))
             }
-            Some(Ending::Signal(signal)) => Err(CommandError::new(Kind::Signal(signal), "")),
+            Some(Ending::Asked) => Ok(Exit::SUCCESS),
+            Some(Ending::Signal(signal)) => Err(ended_by(signal)),
             None if failed.is_empty() => Ok(Exit::SUCCESS),
             None => Err(CommandError::failed(format!(
                 "forwards that could not be kept up: {}",
@@ -397,6 +421,13 @@ impl Running<'_> {
             Ok(resolved) => doctor::explain(self.ctx, &resolved, failure).await,
             Err(_) => failure,
         }
+    }
+}
+
+fn ended_by(signal: i32) -> CommandError {
+    match signal {
+        signal_hook::consts::SIGINT => CommandError::interrupted(),
+        signal => CommandError::new(Kind::Signal(signal), ""),
     }
 }
 

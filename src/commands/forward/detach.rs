@@ -1,27 +1,46 @@
-//! `--detach`: the same forwards in a process without a terminal, and the process that waits until they are ready.
+//! `--detach`: the same command once more in a process of its own, which has the terminal until its forwards are
+//! ready, and then goes on without one; and the process that waits for that.
+//!
+//! Whatever is asked of a person is so asked by the process that needs the answer, and in the same words.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
-use std::io::{Read as _, Seek as _, SeekFrom};
-use std::process::Stdio;
+use std::io::{self, Write as _};
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 use tokio::sync::Notify;
 
+use super::child;
+use super::plan::Plan;
 use super::watch::{Begun, Watch};
 use super::wish::Wish;
-use crate::commands::context::Context;
+use crate::commands::context::{Context, Starter};
 use crate::commands::error::{CommandError, Exit, Kind};
 use crate::detached::{Asked, Claim, Control, ForwardStatus, Record, Registry, RegistryError, Status};
-use crate::transport::forward::{BoxFuture, Counters, ForwardError, Notice};
+use crate::transport::forward::{BoxFuture, Counters, ForwardError, Interrupts, Notice};
+use crate::ui::Ui;
 use crate::ui::text::escape;
 
 /// The last line of the child's stdout: it is ready, and says no more there.
 const READY: &str = "\u{1}ready";
-/// What a child that failed is shown to have said, at most.
-const LONGEST_LAST_WORDS: u64 = 4096;
+/// The state of a forward whose next session wants a person.
+pub const NEEDS_YOU: &str = "needs you";
+/// The word before all others that a child is known by. Those that a person gave come after it as they are.
+const WORD: &str = "__detach";
+
+/// The words without ours, and who has started this process with them.
+pub fn without_word(mut words: Vec<OsString>) -> (Vec<OsString>, Starter) {
+    if words.get(1).is_some_and(|word| word == WORD) {
+        words.remove(1);
+        (words, Starter::Detach)
+    } else {
+        (words, Starter::Outside)
+    }
+}
 
 /// Where detached forwards are written down.
 ///
@@ -63,33 +82,31 @@ impl From<RegistryError> for CommandError {
 }
 
 /// The name of the process: the chosen one, else the first forward's.
-pub fn name(chosen: Option<&str>, wishes: &[&Wish]) -> String {
+fn name(chosen: Option<&str>, wishes: &[(Wish, Plan)]) -> String {
     if let Some(chosen) = chosen {
         return chosen.to_owned();
     }
-    let first = wishes.first().map(|wish| wish.name.as_str()).unwrap_or_default();
+    let first = wishes
+        .first()
+        .map(|(wish, _)| wish.name.as_str())
+        .unwrap_or_default();
     let sound = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     let name: String = first.chars().map(|c| if sound(c) { c } else { '-' }).collect();
     name.trim_start_matches(['.', '-']).chars().take(48).collect()
 }
 
-/// Starts the child and waits until it is ready, or has failed; its words are ours then.
+/// Starts the child and waits until it is ready, or has ended; its status is ours then.
 ///
 /// # Errors
-/// When it cannot be started, or failed.
-pub async fn spawn(ctx: &Context, name: &str) -> Result<Exit, CommandError> {
-    let registry = registry(ctx)?;
-    // A name that is taken is said here, in a terminal; the child takes it for itself.
-    drop(registry.claim(name)?);
-    let log = registry.open_log(name)?;
-    let begin = log.metadata()?.len();
+/// When it cannot be started, or was killed.
+pub async fn start(ctx: &Context) -> Result<Exit, CommandError> {
+    let mut interrupts = Interrupts::listen()?;
     let program = std::env::current_exe()
         .map_err(|error| CommandError::failed("cannot find the program itself").because(error))?;
     let mut child = Command::new(program)
-        .args(child_words(std::env::args_os().skip(1), name))
-        .stdin(Stdio::null())
+        .arg(WORD)
+        .args(&ctx.call().words)
         .stdout(Stdio::piped())
-        .stderr(log)
         .spawn()
         .map_err(|error| {
             CommandError::failed("cannot start a process of its own for the forward").because(error)
@@ -98,72 +115,38 @@ pub async fn spawn(ctx: &Context, name: &str) -> Result<Exit, CommandError> {
         return Err(CommandError::failed("the process of the forward has no voice"));
     };
     let mut lines = BufReader::new(said).lines();
-    while let Some(line) = lines.next_line().await? {
-        if line == READY {
-            ctx.ui().say(&format!(
-                "detached as `{name}`; `ssmx forward ps` shows it, `ssmx forward stop {name}` ends it"
-            ));
-            return Ok(Exit::SUCCESS);
+    loop {
+        tokio::select! {
+            line = lines.next_line() => match line? {
+                Some(line) if line == READY => return Ok(Exit::SUCCESS),
+                Some(line) => ctx.ui().data(&format!("{line}\n"))?,
+                None => break,
+            },
+            // Keys are for both; what was meant for this process alone is for the child.
+            signal = interrupts.next_with_child() => child::signal(&child, signal),
         }
-        ctx.ui().data(&format!("{line}\n"))?;
     }
-    let status = child.wait().await?;
-    let words = last_words(&registry, name, begin);
-    for line in words.lines() {
-        ctx.ui().say(&escape(line));
-    }
-    match status.code().and_then(|code| u8::try_from(code).ok()) {
-        Some(code) if code != 0 => Ok(Exit(code)),
-        _ => Err(CommandError::failed(format!(
-            "the process of forward `{name}` ended ({status})"
-        ))),
+    outcome(child.wait().await?)
+}
+
+/// What becomes of us with a child that has ended before it was ready. What there was to say, it has said.
+fn outcome(status: ExitStatus) -> Result<Exit, CommandError> {
+    match status.signal() {
+        None => Ok(child::exit(status)),
+        Some(signal_hook::consts::SIGINT) => Err(CommandError::interrupted()),
+        Some(signal) => Err(CommandError::new(
+            Kind::Signal(signal),
+            format!("the process of the forward was killed ({status})"),
+        )),
     }
 }
 
-/// The words for the child: ours, but for those that make a child.
-fn child_words(words: impl Iterator<Item = OsString>, name: &str) -> Vec<OsString> {
-    let mut kept = Vec::new();
-    let mut words = words;
-    while let Some(word) = words.next() {
-        if word == "--detach" || word == "-d" {
-            continue;
-        }
-        if word == "--name" {
-            drop(words.next());
-            continue;
-        }
-        if word.to_str().is_some_and(|word| word.starts_with("--name=")) {
-            continue;
-        }
-        kept.push(word);
-    }
-    let place = kept
-        .iter()
-        .position(|word| is_forward(word))
-        .map_or(kept.len(), |at| at + 1);
-    kept.insert(place, OsString::from(format!("--detached-as={name}")));
-    kept
-}
-
-fn is_forward(word: &OsStr) -> bool {
-    ["forward", "port-forward", "pf", "socks"]
-        .iter()
-        .any(|name| word == *name)
-}
-
-fn last_words(registry: &Registry, name: &str, begin: u64) -> String {
-    let read = || -> Option<String> {
-        let mut log = File::open(registry.log(name).ok()?).ok()?;
-        log.seek(SeekFrom::Start(begin)).ok()?;
-        let mut bytes = Vec::new();
-        log.take(LONGEST_LAST_WORDS).read_to_end(&mut bytes).ok()?;
-        Some(String::from_utf8_lossy(&bytes).into_owned())
-    };
-    read().unwrap_or_default()
-}
-
-/// The child's side: takes the name, leaves the terminal, and answers whoever asks.
+/// The child's side: takes the name, answers whoever asks, and leaves the terminal when all is ready.
 pub struct Detached {
+    name: String,
+    ui: Ui,
+    /// Where stderr goes then.
+    log: File,
     known: Arc<Mutex<Known>>,
     stop: Arc<Notify>,
     _claim: Claim,
@@ -193,16 +176,23 @@ impl Known {
 }
 
 impl Detached {
-    /// Takes the name and begins to answer.
+    /// Takes the chosen name, else that of the first forward, and begins to answer. `words` are what it is known
+    /// by.
     ///
     /// # Errors
     /// When the name is taken or the files cannot be made.
-    pub fn begin(ctx: &Context, name: &str, words: &[String]) -> Result<Self, CommandError> {
-        // Fails only for who leads a group of processes already, and that one has no terminal to lose.
-        let _ = rustix::process::setsid();
-        let claim = registry(ctx)?.claim(name)?;
+    pub fn begin(
+        ctx: &Context,
+        chosen: Option<&str>,
+        words: &[String],
+        wishes: &[(Wish, Plan)],
+    ) -> Result<Self, CommandError> {
+        let name = name(chosen, wishes);
+        let registry = registry(ctx)?;
+        let claim = registry.claim(&name)?;
+        let log = registry.open_log(&name)?;
         claim.record(&Record {
-            name: name.to_owned(),
+            name: name.clone(),
             process: std::process::id(),
             started: jiff::Timestamp::now(),
             words: words.to_vec(),
@@ -215,10 +205,28 @@ impl Detached {
         let stop = Arc::new(Notify::new());
         tokio::spawn(serve(control, Arc::clone(&known), Arc::clone(&stop)));
         Ok(Self {
+            name,
+            ui: ctx.ui().clone(),
+            log,
             known,
             stop,
             _claim: claim,
         })
+    }
+
+    /// From now on nobody is asked, and what is said goes into the log.
+    fn leave_terminal(&self) -> io::Result<()> {
+        let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
+        rustix::stdio::dup2_stdin(&null)?;
+        rustix::stdio::dup2_stderr(&self.log)?;
+        self.ui.leave_terminal();
+        // Fails only for who leads a group of processes, and a child of ours does not.
+        let _ = rustix::process::setsid();
+        // stdout is the parent's, who goes now. What cannot be written to it has no reader any more.
+        let mut out = io::stdout().lock();
+        let _ = writeln!(out, "{READY}");
+        let _ = out.flush();
+        Ok(rustix::stdio::dup2_stdout(&null)?)
     }
 
     fn change(&self, forward: usize, change: impl FnOnce(&mut ForwardStatus)) {
@@ -259,16 +267,18 @@ impl Watch for Detached {
         lock(&self.known).forwards = begun.collect();
     }
 
-    fn ready(&mut self) {
-        // stdout is the parent's, who goes now. What cannot be written to it has no reader any more.
-        use std::io::Write as _;
-        let mut out = std::io::stdout().lock();
-        let _ = writeln!(out, "{READY}");
-        let _ = out.flush();
-        drop(out);
-        if let Ok(null) = OpenOptions::new().write(true).open("/dev/null") {
-            let _ = rustix::stdio::dup2_stdout(&null);
-        }
+    fn ready(&mut self) -> Result<(), CommandError> {
+        let name = &self.name;
+        self.ui.say(&format!(
+            "detached as `{name}`; `ssmx forward ps` shows it, `ssmx forward stop {name}` ends it"
+        ));
+        self.leave_terminal()
+            .map_err(|error| CommandError::failed("cannot leave the terminal").because(error))
+    }
+
+    fn advice(&self) -> String {
+        let name = &self.name;
+        format!("end it with `ssmx forward stop {name}` and start it again where you can be asked")
     }
 
     fn notice(&mut self, forward: usize, notice: &Notice) {
@@ -302,7 +312,7 @@ impl Watch for Detached {
                 status.why = cause.clone();
             }
             Notice::NeedsPerson(why) => {
-                status.state = "needs you".to_owned();
+                status.state = NEEDS_YOU.to_owned();
                 status.why = why.clone();
             }
             Notice::Open { via } => {
@@ -345,14 +355,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_child_is_told_what_the_parent_was_told() {
-        let words = [
-            "-p", "prod", "forward", "--detach", "prod-db", "--name", "x", "--lazy", "--name=y",
+    fn a_child_is_known_by_its_first_word_alone() {
+        let told = |words: &[&str]| without_word(words.iter().map(OsString::from).collect());
+        let given = [
+            "ssmx", "-p", "forward", "forward", WORD, "--detach", "--name", "x",
         ];
-        let words = child_words(words.iter().map(OsString::from), "x");
         assert_eq!(
-            words,
-            ["-p", "prod", "forward", "--detached-as=x", "prod-db", "--lazy"]
+            told(&given),
+            (given.map(OsString::from).to_vec(), Starter::Outside)
         );
+        let handed = [&given[..1], &[WORD], &given[1..]].concat();
+        assert_eq!(
+            told(&handed),
+            (given.map(OsString::from).to_vec(), Starter::Detach)
+        );
+        assert_eq!(told(&["ssmx"]), (vec!["ssmx".into()], Starter::Outside));
     }
 }

@@ -8,11 +8,13 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use super::detach::registry;
+use super::detach::{NEEDS_YOU, registry};
 use crate::commands::context::Context;
 use crate::commands::error::{CommandError, Exit};
 use crate::detached::{self, Entry, ForwardStatus, Registry};
+use crate::ui::Format;
 use crate::ui::output::{Cell, Column, Listing, Row, Tone};
+use crate::ui::text::{escape, escape_lines};
 
 /// How long a forward that was told to end may take.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -96,6 +98,17 @@ async fn ps(ctx: &Context, registry: &Registry) -> Result<Exit, CommandError> {
         printer.push(line)?;
     }
     printer.finish()?;
+    if output.format == Format::Table {
+        // The other formats have the column.
+        for line in told
+            .iter()
+            .flatten()
+            .filter(|line| line.status.state == NEEDS_YOU)
+        {
+            let (process, why) = (escape(&line.process), escape(&line.status.why));
+            ctx.ui().warn(&format!("{process} needs you: {why}"));
+        }
+    }
     Ok(Exit::SUCCESS)
 }
 
@@ -144,7 +157,7 @@ impl Line {
     fn tone(&self) -> Tone {
         match self.status.state.as_str() {
             "up" | "idle" => Tone::Good,
-            "dead" | "ended" | "needs you" | "silent" => Tone::Bad,
+            "dead" | "ended" | NEEDS_YOU | "silent" => Tone::Bad,
             _ => Tone::Odd,
         }
     }
@@ -297,8 +310,7 @@ async fn logs(ctx: &Context, registry: &Registry, name: &str, follow: bool) -> R
             CommandError::failed(format!("cannot read {}", path.display())).because(error)
         })?;
         // It was escaped when it was said, and holds colours at most.
-        ctx.ui()
-            .data(&crate::ui::text::escape_lines(&String::from_utf8_lossy(&text)))?;
+        ctx.ui().data(&escape_lines(&String::from_utf8_lossy(&text)))?;
         let lives = registry.entry(name).is_ok_and(|entry| entry.lives);
         if !follow || !lives && text.is_empty() {
             return Ok(Exit::SUCCESS);

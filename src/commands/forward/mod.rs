@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use super::args::period;
 use super::consent::ConsentArgs;
-use super::context::Context;
+use super::context::{Context, Starter};
 use super::error::{CommandError, Exit};
 use super::preset;
 use super::targets::PickArgs;
@@ -28,6 +28,7 @@ use crate::ids::ForwardSpec;
 use crate::transport::plan::Choice;
 use carry::{Browser, Job};
 use detach::Detached;
+pub use detach::without_word;
 use manage::Manage;
 use plan::Plan;
 use watch::Watch;
@@ -97,10 +98,6 @@ pub struct Args {
 /// What `ssmx forward` and `ssmx socks` have in common.
 #[derive(Debug, clap::Args)]
 pub struct CarriageArgs {
-    /// The process that `--detach` starts says so by this
-    #[arg(long, hide = true, value_name = "NAME", conflicts_with = "detach")]
-    pub detached_as: Option<String>,
-
     /// What carries the sessions
     #[arg(long, value_name = "TRANSPORT")]
     pub transport: Option<Choice>,
@@ -122,6 +119,9 @@ pub async fn run(ctx: &Context, mut args: Args) -> Result<Exit, CommandError> {
     if let Some(manage) = args.manage.take() {
         return manage::run(ctx, manage).await;
     }
+    if args.detach && ctx.call().starter == Starter::Outside {
+        return detach::start(ctx).await;
+    }
     let words = if args.words.is_empty() {
         match list::choose(ctx)? {
             Some(preset) => vec![preset],
@@ -135,30 +135,26 @@ pub async fn run(ctx: &Context, mut args: Args) -> Result<Exit, CommandError> {
     if let Some(name) = &args.save {
         save(ctx, name, &wishes)?;
     }
-    if args.detach {
-        let wished: Vec<&Wish> = wishes.iter().map(|(wish, _)| wish).collect();
-        return detach::spawn(ctx, &detach::name(args.name.as_deref(), &wished)).await;
-    }
+    let mut detached = match args.detach {
+        true => Some(Detached::begin(ctx, args.name.as_deref(), &words, &wishes)?),
+        false => None,
+    };
     let browser = if args.open { Browser::Open } else { Browser::Leave };
     args.carriage
-        .run(ctx, &words, wishes, &args.command, browser)
+        .run(ctx, wishes, &args.command, browser, detached.as_mut())
         .await
 }
 
 impl CarriageArgs {
-    /// Listens and carries until it is told to stop. A detached process is known by the words.
+    /// Listens and carries until it is told to stop.
     async fn run(
         &self,
         ctx: &Context,
-        words: &[String],
         wishes: Vec<(Wish, Plan)>,
         command: &[OsString],
         browser: Browser,
+        detached: Option<&mut Detached>,
     ) -> Result<Exit, CommandError> {
-        let mut detached = match &self.detached_as {
-            Some(name) => Some(Detached::begin(ctx, name, words)?),
-            None => None,
-        };
         let listeners = one::bind(&wishes).await?;
         let job = Job {
             wishes,
@@ -166,7 +162,7 @@ impl CarriageArgs {
             consent: &self.consent,
             pick: self.pick,
             browser,
-            watch: detached.as_mut().map(|detached| detached as &mut dyn Watch),
+            watch: detached.map(|detached| detached as &mut dyn Watch),
         };
         carry::run(ctx, job, listeners).await
     }

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use super::child::End;
 use super::plan::Plan;
+use super::route::Known;
 use super::say;
 use super::watch::Begun;
 use super::wish::{Leads, Wish};
 use crate::commands::context::Context;
 use crate::commands::error::{CommandError, Kind};
 use crate::ids::{Local, Scope, SessionId};
-use crate::transport::forward::{BindError, Counters, Listener, Route};
+use crate::transport::forward::{BindError, Counters, Listener};
 use crate::ui::Format;
 use crate::ui::text::escape;
 
@@ -27,7 +28,7 @@ pub struct Forward {
     /// Its figures.
     pub counters: Arc<Counters>,
     /// The way that the next session may take unasked.
-    pub route: Option<Route>,
+    pub route: Option<Known>,
     /// The node that was found last.
     pub node: Option<String>,
     /// Its scope.

@@ -56,6 +56,28 @@ impl Routes for Asking {
     }
 }
 
+/// A way that was found for a session, and may do for another one.
+#[derive(Clone)]
+pub struct Known {
+    route: Route,
+    holds: Holds,
+}
+
+/// How long a way holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Holds {
+    /// Until a session says otherwise.
+    UntilRefused,
+    /// For one session: each is asked for.
+    Once,
+}
+
+impl Known {
+    fn lasting(&self) -> Option<Self> {
+        (self.holds == Holds::UntilRefused).then(|| self.clone())
+    }
+}
+
 /// What came of an answer.
 #[derive(Default)]
 pub struct Answered {
@@ -69,32 +91,44 @@ pub struct Answered {
     pub trouble: Option<CommandError>,
 }
 
-/// Answers one session.
+/// Asks ahead of a forward's first session what there is to be asked, and keeps the way for it.
+///
+/// # Errors
+/// When there is no way, or no answer.
+pub async fn agree(
+    ctx: &Context,
+    wish: &Wish,
+    consent: &ConsentArgs,
+    pick: PickArgs,
+) -> Result<Known, CommandError> {
+    find(ctx, wish, consent, pick).await.map(|(known, _)| known)
+}
+
+/// Answers one session. `advice` is for a person who is to be asked, and is not here.
 pub async fn answer(
     ctx: &Context,
     wish: &Wish,
     consent: &ConsentArgs,
     pick: PickArgs,
-    known: Option<&Route>,
+    known: Option<&Known>,
+    advice: Option<&str>,
     ask: Ask,
-) -> (Answered, Option<Route>) {
+) -> (Answered, Option<Known>) {
     let forward = ask.forward;
-    // What was found once is good until a session says otherwise; where the person is to be asked, each session
-    // asks.
     if let (Freshness::Remembered, Some(known)) = (ask.freshness, known) {
         let answered = Answered {
             forward,
             ..Answered::default()
         };
-        let _ = ask.answer.send(Ok(known.clone()));
-        return (answered, Some(known.clone()));
+        let _ = ask.answer.send(Ok(known.route.clone()));
+        return (answered, known.lasting());
     }
     match find(ctx, wish, consent, pick).await {
-        Ok((route, scope, remember)) => {
-            let kept = remember.then(|| route.clone());
-            let node = route.target.to_string();
+        Ok((known, scope)) => {
+            let kept = known.lasting();
+            let node = known.route.target.to_string();
             // A session that was told to stop meanwhile does not mind.
-            let _ = ask.answer.send(Ok(route));
+            let _ = ask.answer.send(Ok(known.route));
             let answered = Answered {
                 forward,
                 node: Some(node),
@@ -105,7 +139,7 @@ pub async fn answer(
         }
         Err(trouble) => {
             let _ = ask.answer.send(Err(RouteError {
-                message: trouble.summary(),
+                message: message(&trouble, advice),
                 remedy: remedy(&trouble),
             }));
             let answered = Answered {
@@ -122,9 +156,21 @@ pub async fn answer(
 fn remedy(trouble: &CommandError) -> Remedy {
     match trouble.kind {
         Kind::Usage => Remedy::None,
-        Kind::Credentials | Kind::Interrupted => Remedy::Person,
+        Kind::Credentials | Kind::Interrupted | Kind::Unanswered => Remedy::Person,
         _ => Remedy::Time,
     }
+}
+
+/// The trouble in a line; to a person with what there is to do.
+fn message(trouble: &CommandError, advice: Option<&str>) -> String {
+    let steps: Vec<&str> = match (trouble.kind, advice) {
+        (Kind::Unanswered, Some(advice)) => vec![advice],
+        _ if remedy(trouble) == Remedy::Person => trouble.hints().iter().map(String::as_str).collect(),
+        _ => Vec::new(),
+    };
+    steps
+        .into_iter()
+        .fold(trouble.summary(), |message, step| format!("{message}; {step}"))
 }
 
 async fn find(
@@ -132,7 +178,7 @@ async fn find(
     wish: &Wish,
     consent: &ConsentArgs,
     pick: PickArgs,
-) -> Result<(Route, Scope, bool), CommandError> {
+) -> Result<(Known, Scope), CommandError> {
     let mut resolved = first_online(ctx, wish, pick).await?;
     let config = ctx.config()?;
     let preset = wish.preset.as_ref().and_then(|name| config.presets.get(name));
@@ -169,8 +215,12 @@ async fn find(
         stream_endpoints,
     };
     // Who agrees to a proxy agrees to the sessions that it is made of.
-    let remember = resolved.demands.confirm == Confirm::Never || wish.leads == Leads::Anywhere;
-    Ok((route, resolved.scope, remember))
+    let holds = if resolved.demands.confirm == Confirm::Never || wish.leads == Leads::Anywhere {
+        Holds::UntilRefused
+    } else {
+        Holds::Once
+    };
+    Ok((Known { route, holds }, resolved.scope))
 }
 
 /// Over how many sessions its connections may be spread: by the flag or the preset, else the profile's section, else
@@ -215,7 +265,9 @@ pub async fn first_online(ctx: &Context, wish: &Wish, pick: PickArgs) -> Result<
                 troubles.push((target.clone(), CommandError::new(Kind::Refused, trouble)));
             }
             // A word that is wrong stays so, and nobody wants to find out on the day of an outage.
-            Err(error) if error.kind == Kind::Usage || wish.targets.len() == 1 => return Err(error),
+            Err(error) if matches!(error.kind, Kind::Usage | Kind::Unanswered) || wish.targets.len() == 1 => {
+                return Err(error);
+            }
             Err(error) => troubles.push((target.clone(), error)),
         }
     }

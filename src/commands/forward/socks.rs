@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use super::CarriageArgs;
 use super::carry::Browser;
-use super::detach;
+use super::detach::{self, Detached};
 use super::plan;
 use super::wish::{self, Settings};
 use crate::commands::args::period;
-use crate::commands::context::Context;
+use crate::commands::context::{Context, Starter};
 use crate::commands::error::{CommandError, Exit};
 use crate::ids::{Bind, Local};
 
@@ -63,6 +63,9 @@ pub struct Args {
 /// # Errors
 /// When the target means nothing or is out of reach, or the local port is taken.
 pub async fn run(ctx: &Context, args: Args) -> Result<Exit, CommandError> {
+    if args.detach && ctx.call().starter == Starter::Outside {
+        return detach::start(ctx).await;
+    }
     let defaults = &ctx.config()?.defaults;
     let local = Local::Port {
         bind: Bind::Loopback,
@@ -77,12 +80,13 @@ pub async fn run(ctx: &Context, args: Args) -> Result<Exit, CommandError> {
     };
     wish.transport = args.carriage.transport;
     let plan = plan::socks(ctx, &wish)?;
-    if args.detach {
-        return detach::spawn(ctx, &detach::name(args.name.as_deref(), &[&wish])).await;
-    }
     let words = ["socks".to_owned(), args.target];
     let wishes = vec![(wish, plan)];
+    let mut detached = match args.detach {
+        true => Some(Detached::begin(ctx, args.name.as_deref(), &words, &wishes)?),
+        false => None,
+    };
     args.carriage
-        .run(ctx, &words, wishes, &args.command, Browser::Leave)
+        .run(ctx, wishes, &args.command, Browser::Leave, detached.as_mut())
         .await
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::commands::error::CommandError;
 use crate::transport::forward::{BoxFuture, Counters, ForwardError, Notice};
 
 /// A forward that has begun.
@@ -22,7 +23,13 @@ pub trait Watch {
     fn begun(&mut self, forwards: Vec<Begun>);
 
     /// All of them are ready.
-    fn ready(&mut self);
+    ///
+    /// # Errors
+    /// When they cannot go on where they are to go on.
+    fn ready(&mut self) -> Result<(), CommandError>;
+
+    /// What a person can do who is to be asked, and is not here.
+    fn advice(&self) -> String;
 
     /// Something happened to a forward.
     fn notice(&mut self, forward: usize, notice: &Notice);

@@ -241,7 +241,10 @@ impl<'a> Search<'a> {
                 ),
             )
         } else {
-            CommandError::usage(format!("{} nodes in {scope}: each {criterion}", nodes.len()))
+            CommandError::new(
+                Kind::Unanswered,
+                format!("{} nodes in {scope}: each {criterion}", nodes.len()),
+            )
         };
         for node in nodes.iter().take(LISTED) {
             failure = failure.because(words::row(node));

@@ -26,4 +26,9 @@ impl Interrupts {
     pub async fn next_beside_child(&mut self) -> i32 {
         self.0.ended_beside_child().await
     }
+
+    /// The same where the child stops at Ctrl-Z: this process stops with it. Cancel-safe.
+    pub async fn next_with_child(&mut self) -> i32 {
+        self.0.ended_with_child().await
+    }
 }

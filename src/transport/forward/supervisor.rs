@@ -14,8 +14,8 @@ use super::door::Door;
 use super::policy::{History, SETTLED, Verdict, pause, verdict};
 use super::session::{self, Ended, Shared, Told};
 use super::{
-    CONNECTION_WAITS, Counters, Dormancy, ForwardError, ForwardPlan, Freshness, Notice, Notices, Routes,
-    Start, Stop, refusal,
+    CONNECTION_WAITS, Counters, Dormancy, ForwardError, ForwardPlan, Freshness, Notice, Notices, Remedy,
+    RouteError, Routes, Start, Stop, refusal,
 };
 use crate::ids::SessionId;
 use crate::ports::{Connection, Refusal};
@@ -60,6 +60,7 @@ pub(super) async fn run(
         freshness: Freshness::Remembered,
         failures: 0,
         attempt_at: None,
+        needs_person: false,
         last_used: Instant::now(),
         numbers: 0,
         sessions: 1,
@@ -109,6 +110,8 @@ struct Supervisor {
     failures: u32,
     /// When another session is to be tried.
     attempt_at: Option<Instant>,
+    /// Whether the last attempt wanted a person: there is no other one before the next connection.
+    needs_person: bool,
     last_used: Instant,
     numbers: u64,
     /// Over how many sessions connections may be spread; one, until the first knows its way.
@@ -135,6 +138,7 @@ impl Supervisor {
                     Some(connection) => {
                         self.shared.counters.accepted();
                         self.last_used = now;
+                        self.needs_person = false;
                         self.queue.push_back((connection, Instant::now() + CONNECTION_WAITS));
                     }
                     None => more_come = false,
@@ -238,6 +242,7 @@ impl Supervisor {
             while self.opening() < self.queue.len()
                 && self.live() < self.sessions
                 && self.attempt_at.is_none()
+                && !self.needs_person
             {
                 self.open();
             }
@@ -304,6 +309,7 @@ impl Supervisor {
                 slot.unused = now;
                 self.last_used = now;
                 self.history = History::Proven;
+                self.needs_person = false;
                 self.freshness = Freshness::Remembered;
                 if let Some((session, via)) = slot.session.clone() {
                     let sessions = self.carrying();
@@ -374,6 +380,11 @@ impl Supervisor {
         self.worked |= settled || self.shared.counters.bytes_received() > 0;
         let history = match &ended {
             Ended::Carried(_) if !self.worked => History::New,
+            // It was said to be there before its first session.
+            Ended::NotRouted(RouteError {
+                remedy: Remedy::Person,
+                ..
+            }) if self.shared.plan.start == Start::WithFirstConnection => History::Proven,
             _ => self.history,
         };
         match verdict(ended, slot.freshness, history) {
@@ -402,7 +413,12 @@ impl Supervisor {
                 }
             }
             Verdict::AskPerson(why) => {
-                self.refuse_queue(Refusal::Failed);
+                self.needs_person = true;
+                // The others of a pool, or the one that is too old, carry on.
+                let carries = |slot: &Slot| slot.connections.is_some() && slot.ready.is_some();
+                if !self.slots.iter().any(carries) {
+                    self.refuse_queue(Refusal::Failed);
+                }
                 self.notice(Notice::NeedsPerson(why));
             }
             // The others of a pool carry on, and no more are tried for a while.
@@ -474,7 +490,10 @@ impl Supervisor {
             for slot in self.slots.iter_mut().filter(|slot| aged(slot)) {
                 slot.connections = None;
             }
-        } else if !self.slots.iter().any(|slot| fresh(&slot)) && self.attempt_at.is_none() {
+        } else if !self.slots.iter().any(|slot| fresh(&slot))
+            && self.attempt_at.is_none()
+            && !self.needs_person
+        {
             self.open();
         }
     }

@@ -2,16 +2,22 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, Stdio};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde_json::{Value, json};
+use ssmx_sandbox::scenario::Node;
 use ssmx_sandbox::{ApiFault, Effect};
 
 use super::far::{NODE, echo, service, spec};
 use super::running::{check_echo, connect, until};
+use crate::credentials::scenery;
 use crate::env::TestEnv;
 use crate::terminal::Terminal;
+
+/// What `confirm` asks.
+const QUESTION: &str = "Forward a port through prod-bastion (i-0a1b2c3d4e5f60003) in 111122223333 eu-west-2?";
 
 /// A sandbox whose detached forwards end with the story, however that ends.
 struct Detaching(TestEnv);
@@ -50,17 +56,57 @@ impl Detaching {
         port.parse().unwrap()
     }
 
+    /// Writes down a preset `db` of an echo, with this in its section too.
+    fn preset(&self, section: &str) {
+        let port = service(echo);
+        self.0.config(&format!(
+            "[presets.db]\ntarget = \"name=prod-bastion\"\nport = {port}\nlocal = 0\n{section}\n"
+        ));
+    }
+
+    /// Starts it at a terminal, where a yes is all that is asked for.
+    async fn agree(&self) {
+        let mut terminal = self.0.terminal(&["forward", "db", "--detach"]);
+        terminal.expect(QUESTION).await;
+        assert_eq!(self.starts(), 0);
+        terminal.send("y").await;
+        terminal.expect("detached as `db`").await;
+        assert!(terminal.finish().await.1.success());
+    }
+
+    fn starts(&self) -> usize {
+        self.0.sandbox.calls_of("ssm:StartSession").len()
+    }
+
+    /// Lets AWS end the session for its idle time.
+    fn time_out(&self) {
+        let session = self.list()[0]["session"].as_str().unwrap().to_owned();
+        self.0.sandbox.gateway().terminate(&session, "Session timed out.");
+        until("it sleeps", || self.state() == "idle");
+    }
+
+    /// How often the log says that a person is needed.
+    fn cries(&self) -> usize {
+        let log = self.0.run(&["forward", "logs", "db"]).ok();
+        assert!(!log.contains('\u{1b}'), "{log}");
+        log.matches("a new session needs you").count()
+    }
+
     fn record(&self, name: &str) -> std::path::PathBuf {
         self.0
             .home()
             .join(format!(".local/state/ssmx/run/forwards/{name}.json"))
     }
 
-    /// Ends the process as a crash would, and waits until the system has let go of its lock.
-    fn kill(&self, name: &str) {
+    fn process(&self, name: &str) -> Pid {
         let record: Value = serde_json::from_str(&fs::read_to_string(self.record(name)).unwrap()).unwrap();
         let process = i32::try_from(record["process"].as_i64().unwrap()).unwrap();
-        kill_process(Pid::from_raw(process).unwrap(), Signal::KILL).unwrap();
+        Pid::from_raw(process).unwrap()
+    }
+
+    /// Ends the process as a crash would, and waits until the system has let go of its lock.
+    fn kill(&self, name: &str) {
+        kill_process(self.process(name), Signal::KILL).unwrap();
         until("it is seen as dead", || self.state() == "dead");
     }
 }
@@ -176,16 +222,8 @@ fn a_detached_forward_that_needs_a_person_says_so() {
         .sandbox
         .faults()
         .add(ApiFault::new("ssm:StartSession", Effect::Expired));
-    let session = there.list()[0]["session"].as_str().unwrap().to_owned();
-    there
-        .0
-        .sandbox
-        .gateway()
-        .terminate(&session, "Session timed out.");
-    until("it sleeps", || there.state() == "idle");
-    // Closed, not left hanging.
-    let mut heard = Vec::new();
-    let _ = connect(port).read_to_end(&mut heard);
+    there.time_out();
+    refused(port);
     until("it needs a person", || there.state() == "needs you");
     let listed = there.list();
     let why = listed[0]["why"].as_str().unwrap();
@@ -193,6 +231,336 @@ fn a_detached_forward_that_needs_a_person_says_so() {
     there.0.sandbox.faults().clear();
     check_echo(connect(port), 1000, 1);
     assert_eq!(there.state(), "up");
+}
+
+/// Closed, not left hanging.
+fn refused(port: u16) {
+    let mut heard = Vec::new();
+    // Whether by a reset or not.
+    let _ = connect(port).read_to_end(&mut heard);
+    assert_eq!(heard, b"");
+}
+
+#[tokio::test]
+async fn what_is_to_be_agreed_is_asked_before_the_terminal_is_left() {
+    let there = Detaching::new();
+    there.preset("confirm = \"ask\"\nreason = \"required\"");
+    // With colours, which the log is not to have.
+    let mut command = there.0.command(&["forward", "db", "--detach"]);
+    command.env("TERM", "xterm");
+    let mut terminal = Terminal::start(&command.into());
+    terminal.expect(QUESTION).await;
+    assert_eq!(there.starts(), 0);
+    terminal.send("y").await;
+    terminal.expect("Reason (for the audit)").await;
+    terminal.line("to look around").await;
+    terminal.expect("detached as `db`").await;
+    assert!(terminal.finish().await.1.success());
+    drop(terminal);
+    let calls = there.0.sandbox.calls_of("ssm:StartSession");
+    assert_eq!(calls[0].parameters["Reason"], "to look around");
+    let port = there.port();
+    check_echo(connect(port), 1000, 1);
+
+    // Nobody is there to agree to another one.
+    there.time_out();
+    refused(port);
+    refused(port);
+    until("both were told", || there.cries() == 2);
+    let listed = &there.list()[0];
+    assert_eq!(listed["state"], "needs you");
+    let why = listed["why"].as_str().unwrap();
+    assert!(why.contains("the config asks for a confirmation"), "{why}");
+    assert!(why.contains("`ssmx forward stop db`"), "{why}");
+    let table = there.0.run(&["forward", "ps"]);
+    assert!(table.stderr.contains("db needs you: the config asks"), "{table}");
+    assert_eq!(
+        (there.cries(), there.starts()),
+        (2, 1),
+        "nothing is tried unasked"
+    );
+
+    let told = there.0.run(&["forward", "stop", "db"]);
+    assert_eq!(told.status, 0, "{told}");
+    there.start(&["db", "--yes", "--reason", "again"]);
+    check_echo(connect(there.port()), 1000, 1);
+}
+
+#[tokio::test]
+async fn who_does_not_agree_starts_nothing() {
+    let there = Detaching::new();
+    there.preset("confirm = \"ask\"");
+    for keys in ["n", "\u{3}"] {
+        let mut terminal = there.0.terminal(&["forward", "db", "--detach"]);
+        terminal.expect(QUESTION).await;
+        terminal.send(keys).await;
+        let (_, status) = terminal.finish().await;
+        assert_eq!(status.signal(), Some(2), "{status}");
+        assert_eq!(there.list().len(), 0);
+    }
+    there.preset("confirm = \"type-name\"");
+    let mut terminal = there.0.terminal(&["forward", "db", "--detach"]);
+    terminal.expect("Type its name").await;
+    terminal.line("prod-web").await;
+    let (screen, status) = terminal.finish().await;
+    assert!(screen.contains("that is another name"), "{screen}");
+    assert_eq!(status.code(), Some(252));
+    assert_eq!((there.list().len(), there.starts()), (0, 0));
+}
+
+#[test]
+fn without_a_terminal_it_ends_as_it_does_without_detaching() {
+    let there = Detaching::new();
+    for section in ["confirm = \"ask\"", "reason = \"required\""] {
+        there.preset(section);
+        let before = there.0.run(&["forward", "db"]);
+        let told = there.0.run(&["forward", "db", "--detach"]);
+        assert_eq!(told.status, 252, "{told}");
+        assert!(told.stderr.contains("error: the config asks for a"), "{told}");
+        assert_eq!(told.to_string(), before.to_string());
+        assert_eq!(there.list().len(), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_lazy_one_asks_while_somebody_is_there() {
+    let there = Detaching::new();
+    there.preset("lazy = true\nconfirm = \"ask\"");
+    there.agree().await;
+    assert_eq!((there.state().as_str(), there.starts()), ("idle", 0));
+    let port = there.port();
+    check_echo(connect(port), 1000, 1);
+    assert_eq!((there.state().as_str(), there.starts()), ("up", 1));
+    there.time_out();
+    refused(port);
+    until("it needs a person", || there.state() == "needs you");
+    assert_eq!(there.starts(), 1);
+}
+
+#[test]
+fn a_lazy_one_that_asks_nobody_does_not_ask_aws_either() {
+    let there = Detaching::new();
+    there.preset("lazy = true\nconfirm = \"ask\"");
+    there.start(&["db", "--yes"]);
+    assert_eq!(there.0.sandbox.calls().all().len(), 0);
+    check_echo(connect(there.port()), 1000, 1);
+}
+
+#[tokio::test]
+async fn a_session_too_old_carries_on_where_nobody_agrees_to_the_next() {
+    let there = Detaching::new();
+    there.preset("max_age = \"1s\"\nconfirm = \"ask\"");
+    there.agree().await;
+    until("its successor needs a person", || there.state() == "needs you");
+    for seed in 1..4 {
+        check_echo(connect(there.port()), 1000, seed);
+    }
+    // Once for itself, and once for each connection at the most.
+    let cries = there.cries();
+    assert!((1..=4).contains(&cries), "{cries}");
+    assert_eq!(there.starts(), 1);
+}
+
+#[tokio::test]
+async fn a_one_time_code_is_asked_before_the_terminal_is_left() {
+    let there = Detaching(scenery());
+    let node = Node {
+        account: Some("444455556666".to_owned()),
+        ..Node::named("guarded")
+    };
+    let node = there.0.sandbox.world().add(node).unwrap();
+    let port = spec(service(echo));
+    let words = [
+        "forward", "-p", "guarded", &node, &port, "--detach", "--name", "db",
+    ];
+    let mut terminal = there.0.terminal(&words);
+    terminal.expect("one-time code of").await;
+    terminal.line("222222").await;
+    terminal.expect("detached as `db`").await;
+    assert!(terminal.finish().await.1.success());
+    check_echo(connect(there.port()), 1000, 1);
+}
+
+#[tokio::test]
+async fn a_preset_is_chosen_before_the_terminal_is_left() {
+    let there = Detaching::new();
+    there.preset("");
+    let mut terminal = there.0.terminal(&["forward", "--detach"]);
+    terminal.expect("Forward which preset?").await;
+    terminal.send("\r").await;
+    terminal.expect("detached as `db`").await;
+    assert!(terminal.finish().await.1.success());
+    check_echo(connect(there.port()), 1000, 1);
+}
+
+#[test]
+fn the_process_is_told_all_words_wherever_they_stand() {
+    let mut there = Detaching::new();
+    let profiles = there.0.home().join("aws-config");
+    fs::write(
+        &profiles,
+        "[profile forward]\nregion = eu-west-2\naws_access_key_id = AKIASANDBOXPROD00001\n\
+         aws_secret_access_key = sandbox/prod/alice/not-a-real-secret\n",
+    )
+    .unwrap();
+    for name in [
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+        "AWS_SHARED_CREDENTIALS_FILE",
+    ] {
+        there.0.unset(name);
+    }
+    there.0.set("AWS_CONFIG_FILE", &profiles.display().to_string());
+    let port = spec(service(echo));
+    let none = there.0.run(&["forward", "--detach", NODE, &port]);
+    assert_eq!(none.status, 253, "{none}");
+    for (words, name) in [
+        (
+            &["-p", "forward", "forward", NODE, &port, "--detach", "--name", "a"][..],
+            "a",
+        ),
+        (&["-pforward", "pf", "--name=b", "--detach", NODE, &port], "b"),
+        (
+            &[
+                "-p=forward",
+                "port-forward",
+                "--detach",
+                NODE,
+                &port,
+                "--name=c",
+                "--",
+            ],
+            "c",
+        ),
+        (
+            &[
+                "--profile",
+                "forward",
+                "pf",
+                "--name",
+                "forward",
+                NODE,
+                &port,
+                "--detach",
+            ],
+            "forward",
+        ),
+        (
+            &[
+                "forward",
+                "--detach",
+                "--name",
+                "pf",
+                NODE,
+                &port,
+                "--profile",
+                "forward",
+            ],
+            "pf",
+        ),
+        (
+            &[
+                "--set",
+                "defaults.profile=forward",
+                "--region",
+                "eu-west-2",
+                "pf",
+                "--detach",
+                "--name=d",
+                NODE,
+                &port,
+            ],
+            "d",
+        ),
+        (
+            &[
+                "--profile=forward",
+                "socks",
+                "--local=0",
+                NODE,
+                "--name",
+                "socks",
+                "--detach",
+            ],
+            "socks",
+        ),
+    ] {
+        let told = there.0.run(words);
+        assert_eq!(told.status, 0, "{words:?} {told}");
+        assert_eq!(there.list()[0]["name"], name, "{words:?}");
+        if name != "socks" {
+            check_echo(connect(there.port()), 1000, 1);
+        }
+        let told = there.0.run(&["forward", "stop", name]);
+        assert_eq!(told.status, 0, "{words:?} {told}");
+    }
+}
+
+#[test]
+fn what_is_done_before_it_is_ready_is_done_and_said_once() {
+    let there = Detaching::new();
+    let port = service(echo);
+    let spec = format!("0.0.0.0:0:localhost:{port}");
+    let told = there
+        .0
+        .run(&["forward", NODE, &spec, "--save", "kept", "--detach"]);
+    assert_eq!(told.status, 0, "{told}");
+    assert_eq!(
+        told.stderr.matches("other machines can reach it").count(),
+        1,
+        "{told}"
+    );
+    let config = fs::read_to_string(there.0.home().join(".config/ssmx/config.toml")).unwrap();
+    assert!(config.contains("[presets.kept]"), "{config}");
+}
+
+#[test]
+fn where_one_of_several_cannot_be_there_is_none_left() {
+    let there = Detaching::new();
+    let port = spec(service(echo));
+    let words = ["forward", "--detach", NODE, &port, "prod-batch", &port];
+    let told = there.0.run(&words);
+    assert_eq!(told.status, 254, "{told}");
+    assert!(told.stderr.contains("stopped"), "{told}");
+    assert_eq!(there.list().len(), 0);
+    assert_eq!(
+        there.0.sandbox.calls_of("ssm:TerminateSession").len(),
+        there.starts()
+    );
+}
+
+/// `T` for one that is stopped.
+fn state_of(process: Pid) -> char {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", process.as_raw_nonzero())).unwrap();
+    stat.rsplit(") ").next().unwrap().chars().next().unwrap()
+}
+
+#[tokio::test]
+async fn keys_are_heard_until_it_is_ready() {
+    let there = Detaching::new();
+    there.preset("");
+    there
+        .0
+        .sandbox
+        .faults()
+        .add(ApiFault::new("ec2:DescribeInstances", Effect::Hang));
+    let mut terminal = there.0.terminal(&["forward", "db", "--detach"]);
+    let asks = || there.0.sandbox.calls_of("ec2:DescribeInstances").len();
+    until("it asks AWS", || asks() == 1);
+    let processes = [terminal.pid(), there.process("db")];
+    terminal.send("\u{1a}").await;
+    until("both stop", || {
+        processes.iter().all(|process| state_of(*process) == 'T')
+    });
+    kill_process_group(terminal.pid(), Signal::CONT).unwrap();
+    until("both go on", || {
+        processes.iter().all(|process| state_of(*process) != 'T')
+    });
+    terminal.send("\u{3}").await;
+    let (_, status) = terminal.finish().await;
+    assert_eq!(status.signal(), Some(2), "{status}");
+    assert_eq!(there.list().len(), 0);
 }
 
 #[test]

@@ -254,6 +254,23 @@ fn an_instance_that_was_replaced_under_its_name_is_found() {
 }
 
 #[test]
+fn several_successors_under_one_name_want_a_person() {
+    let env = TestEnv::new();
+    let forward = Running::start(&env, &["name=prod-bastion", &spec(service(echo))]);
+    forward.check_echo(1000, 1);
+    let world = env.sandbox.world();
+    world.set_state(NODE, State::Terminated);
+    let successors = [(); 2].map(|()| world.add(Node::named("prod-bastion")).unwrap());
+    lose(&env, Resume::Unknown);
+    forward.expect("a new session needs you: 2 nodes in 111122223333 eu-west-2");
+    assert_eq!(rest(forward.connect()), b"");
+    forward.expect("a new session needs you");
+    world.set_state(&successors[1], State::Terminated);
+    forward.check_echo(1000, 2);
+    assert_eq!(newest(&env).1, successors[0]);
+}
+
+#[test]
 fn an_agent_that_is_gone_without_a_word_is_left_for_a_new_session() {
     let env = TestEnv::new();
     let forward = Running::start(&env, &[NODE, &spec(service(echo))]);
