@@ -56,7 +56,6 @@ pub(super) async fn run(
         told,
         stop_sessions,
         history: History::New,
-        worked: false,
         freshness: Freshness::Remembered,
         failures: 0,
         attempt_at: None,
@@ -73,7 +72,9 @@ struct Slot {
     /// Where its connections go; dropped, it takes no more and ends with its last one.
     connections: Option<mpsc::UnboundedSender<Connection>>,
     session: Option<(SessionId, String)>,
-    /// Since when it carries connections.
+    /// Whether it takes connections.
+    open: bool,
+    /// Since when the agent's port is known to be there.
     ready: Option<Instant>,
     riding: usize,
     /// Whether its data channel is being made anew: who comes then waits.
@@ -85,7 +86,7 @@ struct Slot {
 
 impl Slot {
     fn takes_connections(&self) -> bool {
-        self.connections.is_some() && self.ready.is_some() && !self.away
+        self.connections.is_some() && self.open && !self.away
     }
 
     fn is_spare(&self, now: Instant) -> bool {
@@ -103,8 +104,6 @@ struct Supervisor {
     told: mpsc::UnboundedReceiver<(u64, Told)>,
     stop_sessions: watch::Sender<Stop>,
     history: History,
-    /// Whether a byte ever came back, or a session lived: an agent is ready before it looks up the remote name.
-    worked: bool,
     freshness: Freshness,
     failures: u32,
     /// When another session is to be tried.
@@ -209,6 +208,7 @@ impl Supervisor {
             number,
             connections: Some(connections),
             session: None,
+            open: false,
             ready: None,
             riding: 0,
             away: false,
@@ -283,7 +283,7 @@ impl Supervisor {
     }
 
     fn opening(&self) -> usize {
-        let opening = |slot: &&Slot| slot.connections.is_some() && slot.ready.is_none();
+        let opening = |slot: &&Slot| slot.connections.is_some() && !slot.open;
         self.slots.iter().filter(opening).count()
     }
 
@@ -299,6 +299,11 @@ impl Supervisor {
         match told {
             Told::Routed { sessions } => self.sessions = sessions.max(1),
             Told::Started { session, via } => slot.session = Some((session, via)),
+            Told::Report(Report::Open) => {
+                slot.open = true;
+                slot.unused = now;
+                self.last_used = now;
+            }
             Told::Report(Report::Ready) => {
                 slot.ready = Some(now);
                 slot.unused = now;
@@ -330,6 +335,8 @@ impl Supervisor {
             }
             Told::Report(Report::StillAway(cause)) => self.notice(Notice::StillAway(cause)),
             Told::Report(Report::Unreachable) => self.notice(Notice::Unreachable),
+            // It still looks the host up, and the session ends where that takes too long.
+            Told::Report(Report::Unanswered) if slot.ready.is_none() => self.notice(Notice::Waiting),
             Told::Report(Report::Unanswered) => {
                 // It takes no more, and ends with its last connection: a new one finds out what is the matter.
                 if slot.connections.take().is_some() {
@@ -371,12 +378,7 @@ impl Supervisor {
         } else {
             self.failures.saturating_add(1)
         };
-        self.worked |= settled || self.shared.counters.bytes_received() > 0;
-        let history = match &ended {
-            Ended::Carried(_) if !self.worked => History::New,
-            _ => self.history,
-        };
-        match verdict(ended, slot.freshness, history) {
+        match verdict(ended, slot.freshness, self.history) {
             Verdict::Nothing => self.failures = 0,
             Verdict::Again { cause } => {
                 // The first try after a failed look-up, or after a session that had lived, is at once.

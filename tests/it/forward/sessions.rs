@@ -357,11 +357,57 @@ fn a_forward_that_never_worked_is_no_forward() {
             "Forwarding to IP address 169.254.169.254 is forbidden",
         ),
     ] {
-        let told = env.run(&["forward", NODE, spec]);
-        assert_eq!(told.status, 255, "{told}");
-        assert!(told.stderr.contains("cannot be carried"), "{told}");
-        assert!(told.stderr.contains(why), "{told}");
+        for lookup in ["0s", "1s"] {
+            looks_up_within(&env, lookup);
+            for words in [&["forward", NODE, spec][..], &["forward", "--detach", NODE, spec]] {
+                let told = env.run(words);
+                assert_eq!(told.status, 255, "{told}");
+                assert_eq!(told.stdout, "", "it was never ready: {told}");
+                assert!(told.stderr.contains("cannot be carried"), "{told}");
+                assert!(told.stderr.contains(why), "{told}");
+            }
+        }
     }
+    assert!(!env.run(&["forward", "ps"]).stdout.contains("up"));
+}
+
+/// From now on the node's agent takes so long to look a host up.
+fn looks_up_within(env: &TestEnv, time: &str) {
+    let time = time.parse().unwrap();
+    env.sandbox
+        .world()
+        .edit(NODE, |node| node.session.lookup = Some(time));
+}
+
+#[test]
+fn a_forward_is_ready_once_its_agent_has_looked_the_host_up() {
+    let env = TestEnv::new();
+    let there = format!("127.0.0.1:{}", service(echo));
+    env.sandbox.world().edit(NODE, |node| {
+        node.session.names.insert("db.internal:5432".to_owned(), there);
+    });
+    looks_up_within(&env, "1s");
+    let begun = Instant::now();
+    let forward = Running::start(&env, &[NODE, ":db.internal:5432"]);
+    assert!(begun.elapsed() >= Duration::from_secs(1));
+    forward.check_echo(1000, 1);
+    // Who comes before that waits for no more than the agent.
+    let forward = Running::start(&env, &["--lazy", NODE, ":db.internal:5432"]);
+    forward.check_echo(1000, 1);
+    assert_eq!(starts(&env), 2);
+}
+
+#[test]
+fn an_old_agents_forward_is_ready_once_its_port_was_reached() {
+    let env = TestEnv::new();
+    env.sandbox
+        .world()
+        .edit(NODE, |node| node.agent.version = "3.0.161.0".to_owned());
+    let port = service(echo);
+    Running::start(&env, &[NODE, &spec(port)]).check_echo(1000, 1);
+    let told = env.run(&["forward", NODE, ":nowhere.internal:80"]);
+    assert_eq!((told.status, told.stdout.as_str()), (255, ""), "{told}");
+    assert!(told.stderr.contains("cannot be carried"), "{told}");
 }
 
 #[test]
