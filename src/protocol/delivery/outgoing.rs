@@ -134,6 +134,8 @@ pub struct Outgoing {
 struct Trial {
     large: Bytes,
     small: Bytes,
+    /// So many bytes that were written before it are not sent yet.
+    ahead: usize,
     sequence: Option<i64>,
 }
 
@@ -183,6 +185,9 @@ impl Outgoing {
     pub fn overtake(&mut self, bytes: Bytes) {
         self.marks.sent(self.unsent.data_bytes(), self.next());
         self.unsent.overtake(bytes);
+        if let Some(trial) = &mut self.trial {
+            trial.ahead = 0;
+        }
     }
 
     /// Queues a message that goes before all data.
@@ -227,8 +232,8 @@ impl Outgoing {
         self.marks.passed(self.base)
     }
 
-    /// Tries out whether messages may be as large as `large`. It goes out alone, when all else is acknowledged,
-    /// and holds all else back until it is acknowledged too: a message that is too large has to be cut, and that
+    /// Tries out whether messages may be as large as `large`. It goes out alone, when all that was written before
+    /// is acknowledged, and holds all else back until it is acknowledged too: a message that is too large has to be cut, and that
     /// can be done only while nothing follows it. Since it may have arrived all the same, what is sent in its
     /// place, `small`, must mean the same to the peer, come once or come twice.
     pub fn try_size(&mut self, large: Bytes, small: Bytes) {
@@ -236,6 +241,7 @@ impl Outgoing {
             self.trial = Some(Trial {
                 large,
                 small,
+                ahead: self.unsent.data_bytes(),
                 sequence: None,
             });
         }
@@ -395,6 +401,9 @@ impl Outgoing {
                 let next = self.next_unsent()?;
                 let sent = before - self.unsent.data_bytes();
                 self.marks.sent(sent, sequence.saturating_add(1));
+                if let Some(trial) = &mut self.trial {
+                    trial.ahead = trial.ahead.saturating_sub(sent);
+                }
                 next
             }
         };
@@ -472,7 +481,7 @@ impl Outgoing {
         let trial = self
             .trial
             .as_mut()
-            .filter(|trial| alone && trial.sequence.is_none())?;
+            .filter(|trial| alone && trial.ahead == 0 && trial.sequence.is_none())?;
         trial.sequence = Some(sequence);
         Some(trial.large.clone())
     }
@@ -482,10 +491,12 @@ impl Outgoing {
         if let Some(control) = self.unsent.next_control() {
             return Some(control);
         }
-        let is_open = self.trial.is_none()
+        let before_trial = self.trial.as_ref().map_or(usize::MAX, |trial| trial.ahead);
+        let is_open = before_trial > 0
             && self.unacknowledged_bytes < self.window.bytes()
             && self.sent.len() < LONGEST_SPAN;
-        is_open.then(|| self.unsent.next_data(self.payload())).flatten()
+        let longest = self.payload().min(before_trial);
+        is_open.then(|| self.unsent.next_data(longest)).flatten()
     }
 }
 
