@@ -25,6 +25,10 @@ use crate::transport::native::forward::Report;
 const DRAIN: Duration = Duration::from_secs(3);
 /// A pool's session that nobody rides on is ended after so long; the last one is not.
 const SPARE: Duration = Duration::from_secs(60);
+/// A forward that had a connection so lately gets its fresh session before the next one wants it.
+const BUSY: Duration = Duration::from_secs(60);
+/// How long a connection waits for a session that is being opened where another one would carry it.
+const OPENING_WAITS: Duration = Duration::from_secs(5);
 /// How often the clocks are compared during a pause.
 const CLOCK_CHECK: Duration = Duration::from_secs(2);
 /// The wall clock ran ahead so far: the machine slept.
@@ -60,6 +64,7 @@ pub(super) async fn run(
         failures: 0,
         attempt_at: None,
         last_used: Instant::now(),
+        last_connection: None,
         numbers: 0,
         sessions: 1,
     };
@@ -89,6 +94,14 @@ impl Slot {
         self.connections.is_some() && self.open && !self.away
     }
 
+    /// Whether it is too old for new connections.
+    fn is_aged(&self, now: Instant, max_age: Option<Duration>) -> bool {
+        match (self.ready, max_age) {
+            (Some(since), Some(max_age)) => since + max_age <= now,
+            _ => false,
+        }
+    }
+
     fn is_spare(&self, now: Instant) -> bool {
         self.takes_connections() && self.riding == 0 && self.unused + SPARE <= now
     }
@@ -97,7 +110,7 @@ impl Slot {
 struct Supervisor {
     shared: Arc<Shared>,
     slots: Vec<Slot>,
-    /// Connections without a session, and how long they wait.
+    /// Connections without a session, and since when they wait.
     queue: VecDeque<(Connection, Instant)>,
     tasks: JoinSet<(u64, Ended, Vec<Connection>)>,
     tell: mpsc::UnboundedSender<(u64, Told)>,
@@ -109,6 +122,8 @@ struct Supervisor {
     /// When another session is to be tried.
     attempt_at: Option<Instant>,
     last_used: Instant,
+    /// When somebody came.
+    last_connection: Option<Instant>,
     numbers: u64,
     /// Over how many sessions connections may be spread; one, until the first knows its way.
     sessions: usize,
@@ -123,7 +138,7 @@ impl Supervisor {
         let mut clocks = (Instant::now(), SystemTime::now());
         let mut more_come = true;
         let result = loop {
-            self.place();
+            self.place(Instant::now());
             if !more_come && self.is_unused() {
                 break Ok(());
             }
@@ -134,7 +149,8 @@ impl Supervisor {
                     Some(connection) => {
                         self.shared.counters.accepted();
                         self.last_used = now;
-                        self.queue.push_back((connection, Instant::now() + CONNECTION_WAITS));
+                        self.last_connection = Some(now);
+                        self.queue.push_back((connection, Instant::now()));
                     }
                     None => more_come = false,
                 },
@@ -229,19 +245,25 @@ impl Supervisor {
     }
 
     /// Gives the connections that wait a session each: one that nobody rides on, else one that is opened for it,
-    /// else, when no more sessions may be opened, the least ridden one.
-    fn place(&mut self) {
-        while !self.queue.is_empty() {
-            if self.ride(|slot| slot.riding == 0) {
+    /// else, when no more sessions may be opened, the least ridden one. One that is too old does where there is no
+    /// fresh one to be had, or it takes long.
+    fn place(&mut self, now: Instant) {
+        let max_age = self.shared.plan.max_age;
+        while let Some(&(_, since)) = self.queue.front() {
+            let long = since + OPENING_WAITS <= now;
+            let old_will_do = long || self.attempt_at.is_some();
+            let will_do = move |slot: &Slot| old_will_do || !slot.is_aged(now, max_age);
+            if self.ride(|slot| slot.riding == 0 && will_do(slot)) {
                 continue;
             }
             while self.opening() < self.queue.len()
-                && self.live() < self.sessions
+                && self.fresh(now) < self.sessions
                 && self.attempt_at.is_none()
             {
                 self.open();
             }
-            if self.queue.len() <= self.opening() || !self.ride(|_| true) {
+            let each_gets_one = self.queue.len() <= self.opening();
+            if (each_gets_one && !long) || !self.ride(will_do) {
                 return;
             }
         }
@@ -257,7 +279,7 @@ impl Supervisor {
         let Some(slot) = best else {
             return false;
         };
-        let (Some(connections), Some((connection, deadline))) = (&slot.connections, self.queue.pop_front())
+        let (Some(connections), Some((connection, since))) = (&slot.connections, self.queue.pop_front())
         else {
             return false;
         };
@@ -269,7 +291,7 @@ impl Supervisor {
             Err(mpsc::error::SendError(connection)) => {
                 // It is about to say that it has ended.
                 slot.connections = None;
-                self.queue.push_front((connection, deadline));
+                self.queue.push_front((connection, since));
                 false
             }
         }
@@ -280,6 +302,13 @@ impl Supervisor {
             .iter()
             .filter(|slot| slot.connections.is_some())
             .count()
+    }
+
+    /// Those that are not too old for new connections.
+    fn fresh(&self, now: Instant) -> usize {
+        let max_age = self.shared.plan.max_age;
+        let fresh = |slot: &&Slot| slot.connections.is_some() && !slot.is_aged(now, max_age);
+        self.slots.iter().filter(fresh).count()
     }
 
     fn opening(&self) -> usize {
@@ -361,7 +390,7 @@ impl Supervisor {
             self.shared.counters.ended();
         }
         for connection in unserved.into_iter().rev() {
-            self.queue.push_front((connection, now + CONNECTION_WAITS));
+            self.queue.push_front((connection, now));
         }
         if let Some((session, _)) = &slot.session {
             let sessions = self.carrying();
@@ -404,7 +433,12 @@ impl Supervisor {
                 }
             }
             Verdict::AskPerson(why) => {
-                self.refuse_queue(Refusal::Failed);
+                if self.slots.iter().any(Slot::takes_connections) {
+                    // The others carry on, an old one too.
+                    self.attempt_at = Some(now + pause(u32::MAX, luck()));
+                } else {
+                    self.refuse_queue(Refusal::Failed);
+                }
                 self.notice(Notice::NeedsPerson(why));
             }
             // The others of a pool carry on, and no more are tried for a while.
@@ -437,7 +471,8 @@ impl Supervisor {
                 self.open();
             }
         }
-        while self.queue.front().is_some_and(|(_, deadline)| *deadline <= now) {
+        let waited = |(_, since): &(_, Instant)| *since + CONNECTION_WAITS <= now;
+        while self.queue.front().is_some_and(waited) {
             if let Some((connection, _)) = self.queue.pop_front() {
                 connection.refuse(Refusal::TimedOut);
                 self.shared.counters.ended();
@@ -461,9 +496,10 @@ impl Supervisor {
         }
     }
 
-    /// Replaces sessions that are too old. The new one is there before the old one takes no more.
+    /// Replaces sessions that are too old: where nobody came lately, with the next connection, for which
+    /// [`Supervisor::place`] opens one. The new one is there before the old one takes no more.
     fn renew(&mut self, now: Instant, max_age: Duration) {
-        let aged = |slot: &Slot| slot.ready.is_some_and(|since| since + max_age <= now);
+        let aged = |slot: &Slot| slot.is_aged(now, Some(max_age));
         let old = self
             .slots
             .iter()
@@ -471,12 +507,17 @@ impl Supervisor {
         if !old {
             return;
         }
-        let fresh = |slot: &&Slot| slot.connections.is_some() && !aged(slot);
-        if self.slots.iter().filter(fresh).any(Slot::takes_connections) {
+        let is_there = |slot: &Slot| slot.takes_connections() && slot.ready.is_some() && !aged(slot);
+        if self.slots.iter().any(is_there) {
             for slot in self.slots.iter_mut().filter(|slot| aged(slot)) {
                 slot.connections = None;
             }
-        } else if !self.slots.iter().any(|slot| fresh(&slot)) && self.attempt_at.is_none() {
+            return;
+        }
+        let busy = self
+            .last_connection
+            .is_some_and(|at| at + BUSY.min(max_age) > now);
+        if busy && self.fresh(now) == 0 && self.attempt_at.is_none() {
             self.open();
         }
     }
@@ -502,10 +543,14 @@ impl Supervisor {
         let several = self.live() > 1;
         let spares = live.filter_map(|slot| (several && slot.riding == 0).then_some(slot.unused + SPARE));
         let attempt = self.attempt_at.map(|at| at.min(now + CLOCK_CHECK));
-        let deadline = self.queue.front().map(|(_, deadline)| *deadline);
-        [attempt, deadline, self.idle_at()]
+        let waits = self.queue.front().into_iter().flat_map(|(_, since)| {
+            let ends = [OPENING_WAITS, CONNECTION_WAITS].map(|wait| *since + wait);
+            ends.into_iter().filter(|at| *at > now)
+        });
+        [attempt, self.idle_at()]
             .into_iter()
             .flatten()
+            .chain(waits)
             .chain(ages)
             .chain(spares)
             .min()

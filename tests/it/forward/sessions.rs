@@ -194,6 +194,43 @@ fn at_its_highest_age_a_session_gives_way_to_one_that_resolves_the_name_anew() {
 }
 
 #[test]
+fn an_unused_forward_keeps_its_old_session_until_somebody_comes() {
+    let env = TestEnv::new();
+    let forward = Running::start(&env, &["--max-age", "1s", NODE, &spec(service(echo))]);
+    let idle = carried(&forward);
+    let since = Instant::now();
+    until("it is too old three times over", || {
+        since.elapsed().as_millis() > 3500
+    });
+    let before = starts(&env);
+    assert!(before <= 2, "one for whoever came lately, and no more: {before}");
+    let (old, _) = newest(&env);
+    drop(idle);
+    let mut open = carried(&forward);
+    let (new, _) = newest(&env);
+    assert_ne!(new, old, "who comes goes to a fresh one");
+    assert_eq!(starts(&env), before + 1);
+    until("the old session is ended", || {
+        env.sandbox.gateway().status(&old).unwrap().status.is_over()
+    });
+    say(&mut open);
+}
+
+#[test]
+fn an_old_session_carries_who_comes_while_there_is_no_fresh_one() {
+    let env = TestEnv::new();
+    let forward = Running::start(&env, &["--max-age", "1s", NODE, &spec(service(echo))]);
+    env.sandbox
+        .faults()
+        .add(ApiFault::new("ssm:StartSession", Effect::Expired));
+    let ready = Instant::now();
+    until("its session is too old", || ready.elapsed().as_millis() > 1100);
+    forward.check_echo(1000, 1);
+    forward.expect("a new session needs you");
+    forward.check_echo(1000, 2);
+}
+
+#[test]
 fn the_first_interrupt_lets_connections_finish_and_the_second_does_not() {
     let env = TestEnv::new();
     let mut forward = Running::start(&env, &[NODE, &spec(service(echo))]);
