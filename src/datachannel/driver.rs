@@ -35,6 +35,8 @@ pub(super) enum Write {
     Drained(oneshot::Sender<()>),
     /// Tell the same, whatever is written after it.
     Mark(oneshot::Sender<()>),
+    /// Send what changes nothing, and tell when it was acknowledged, with all before it.
+    Nothing(oneshot::Sender<()>),
 }
 
 /// The driver's end of what a [`super::Writer`] asks for.
@@ -352,6 +354,10 @@ impl Driver {
             Write::Drained(waiting) => self.draining.push(waiting),
             Write::Mark(waiting) => {
                 self.session.mark();
+                self.marks.push_back(waiting);
+            }
+            Write::Nothing(waiting) => {
+                self.session.write_nothing();
                 self.marks.push_back(waiting);
             }
         }

@@ -254,6 +254,14 @@ impl Writable<'_> {
         told
     }
 
+    /// Queues what changes nothing, and marks its end as [`Writable::mark`] does: an agent acknowledges it once what
+    /// runs in the session is there. What was written before must be whole frames where the session has frames.
+    pub fn nothing(self) -> oneshot::Receiver<()> {
+        let (tell, told) = oneshot::channel();
+        self.place.send(Write::Nothing(tell));
+        told
+    }
+
     /// Queues a flag, which keeps its place behind what was written.
     pub fn flag(self, flag: Flag) {
         self.place.send(Write::Flag(flag));

@@ -292,6 +292,12 @@ impl Session {
         self.outgoing.mark();
     }
 
+    /// Sends what changes nothing, and marks its end.
+    pub fn write_nothing(&mut self) {
+        self.show_use();
+        self.outgoing.mark();
+    }
+
     /// How many marks more, in the order in which they were set, have nothing before them that is not
     /// acknowledged: the agent has taken it, which it does only once the session's port or shell is there.
     pub fn passed_marks(&mut self) -> usize {
@@ -331,8 +337,8 @@ impl Session {
         matches!(self.phase, Phase::Ready) && self.outgoing.is_empty()
     }
 
-    /// Sends what changes nothing. To a mux it is a NOP, which goes between frames, for all before it has been
-    /// acknowledged. To everything else it is the terminal's size once more, which amazon-ssm-agent (3.3) reads
+    /// Sends what changes nothing. To a mux it is a NOP, between two of the caller's writes, which are whole frames.
+    /// To everything else it is the terminal's size once more, which amazon-ssm-agent (3.3) reads
     /// over where there is no terminal: in port sessions of both kinds (`HandleStreamMessage` in `port_basic.go` and
     /// `port_mux.go` knows Output and Flag only) and for commands (`InputStreamMessageHandler` in `shell_unix.go`
     /// and `shell_windows.go` says so). Nothing of it comes to the service or the command.
@@ -344,7 +350,7 @@ impl Session {
         let has_terminal = !is_port && self.session_type != SessionType::NonInteractiveCommands;
         // A terminal whose size we never told keeps it.
         if let Some(size) = self.size.or((!has_terminal).then_some(NO_SIZE)) {
-            self.outgoing.control(PayloadType::SIZE, size.encode());
+            self.outgoing.in_order(PayloadType::SIZE, size.encode());
         }
     }
 

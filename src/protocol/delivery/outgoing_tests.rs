@@ -147,6 +147,26 @@ fn a_larger_size_is_tried_out_alone_and_used_when_it_passes() {
 }
 
 #[test]
+fn what_was_written_before_a_trial_goes_before_it_sent_or_not() {
+    let (mut outgoing, now) = open(start());
+    // The window holds eight: the end of a frame may be among the rest.
+    outgoing.write(Bytes::from_static(b"0123456789"));
+    assert_eq!(numbers(&mut outgoing, now), [0, 1]);
+    trial(&mut outgoing);
+    for sequence in [0, 1] {
+        outgoing.acknowledge(now, sequence);
+    }
+    assert_eq!(drain(&mut outgoing, now), [(2, Bytes::from_static(b"89"))]);
+    outgoing.acknowledge(now, 2);
+    assert_eq!(
+        drain(&mut outgoing, now),
+        [(3, Bytes::from_static(b"0123456789"))]
+    );
+    assert_eq!(outgoing.acknowledge(now, 3), Some(Tried::Passed(10)));
+    assert_eq!(drain(&mut outgoing, now), [(4, Bytes::from_static(b"abcdefgh"))]);
+}
+
+#[test]
 fn a_size_that_cuts_the_connection_is_given_up() {
     let (mut outgoing, now) = open(start());
     trial(&mut outgoing);

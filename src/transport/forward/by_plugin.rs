@@ -34,6 +34,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const DOUBT: Duration = Duration::from_millis(20);
 /// How often, where the connection had no answer: its end alone would count as one.
 const DOUBTS: usize = 5;
+/// The plugin listens before the agent has looked the host up, and says nothing of that but the session's end: what
+/// has not ended so long after is there.
+const MOMENT: Duration = Duration::from_millis(500);
 /// How long its last words may take, and its relays to see that it has left.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 /// How long the plugin may take to close a connection that has nothing more to say. Closed on it, the system may
@@ -158,8 +161,9 @@ async fn carry_on(
         // It is about to leave, which tells more.
         (None, None) => return std::future::pending().await,
     };
-    report(Report::Ready);
-    let (mut supplied, mut talks) = (true, true);
+    report(Report::Open);
+    let ready_at = Instant::now() + MOMENT;
+    let (mut supplied, mut talks, mut ready) = (true, true, false);
     while supplied || !relays.is_empty() {
         tokio::select! {
             connection = connections.next.recv(), if supplied => match connection {
@@ -188,6 +192,10 @@ async fn carry_on(
                 if let Some(end) = said.end.take() {
                     return Ok(end);
                 }
+            }
+            () = sleep_until(ready_at.into()), if !ready => {
+                ready = true;
+                report(Report::Ready);
             }
         }
     }

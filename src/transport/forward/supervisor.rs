@@ -25,6 +25,10 @@ use crate::transport::native::forward::Report;
 const DRAIN: Duration = Duration::from_secs(3);
 /// A pool's session that nobody rides on is ended after so long; the last one is not.
 const SPARE: Duration = Duration::from_secs(60);
+/// A forward that had a connection so lately gets its fresh session before the next one wants it.
+const BUSY: Duration = Duration::from_secs(60);
+/// How long a connection waits for a session that is being opened where another one would carry it.
+const OPENING_WAITS: Duration = Duration::from_secs(5);
 /// How often the clocks are compared during a pause.
 const CLOCK_CHECK: Duration = Duration::from_secs(2);
 /// The wall clock ran ahead so far: the machine slept.
@@ -56,12 +60,12 @@ pub(super) async fn run(
         told,
         stop_sessions,
         history: History::New,
-        worked: false,
         freshness: Freshness::Remembered,
         failures: 0,
         attempt_at: None,
         needs_person: false,
         last_used: Instant::now(),
+        last_connection: None,
         numbers: 0,
         sessions: 1,
     };
@@ -74,7 +78,9 @@ struct Slot {
     /// Where its connections go; dropped, it takes no more and ends with its last one.
     connections: Option<mpsc::UnboundedSender<Connection>>,
     session: Option<(SessionId, String)>,
-    /// Since when it carries connections.
+    /// Whether it takes connections.
+    open: bool,
+    /// Since when the agent's port is known to be there.
     ready: Option<Instant>,
     riding: usize,
     /// Whether its data channel is being made anew: who comes then waits.
@@ -86,7 +92,15 @@ struct Slot {
 
 impl Slot {
     fn takes_connections(&self) -> bool {
-        self.connections.is_some() && self.ready.is_some() && !self.away
+        self.connections.is_some() && self.open && !self.away
+    }
+
+    /// Whether it is too old for new connections.
+    fn is_aged(&self, now: Instant, max_age: Option<Duration>) -> bool {
+        match (self.ready, max_age) {
+            (Some(since), Some(max_age)) => since + max_age <= now,
+            _ => false,
+        }
     }
 
     fn is_spare(&self, now: Instant) -> bool {
@@ -97,15 +111,13 @@ impl Slot {
 struct Supervisor {
     shared: Arc<Shared>,
     slots: Vec<Slot>,
-    /// Connections without a session, and how long they wait.
+    /// Connections without a session, and since when they wait.
     queue: VecDeque<(Connection, Instant)>,
     tasks: JoinSet<(u64, Ended, Vec<Connection>)>,
     tell: mpsc::UnboundedSender<(u64, Told)>,
     told: mpsc::UnboundedReceiver<(u64, Told)>,
     stop_sessions: watch::Sender<Stop>,
     history: History,
-    /// Whether a byte ever came back, or a session lived: an agent is ready before it looks up the remote name.
-    worked: bool,
     freshness: Freshness,
     failures: u32,
     /// When another session is to be tried.
@@ -113,6 +125,8 @@ struct Supervisor {
     /// Whether the last attempt wanted a person: there is no other one before the next connection.
     needs_person: bool,
     last_used: Instant,
+    /// When somebody came.
+    last_connection: Option<Instant>,
     numbers: u64,
     /// Over how many sessions connections may be spread; one, until the first knows its way.
     sessions: usize,
@@ -127,7 +141,7 @@ impl Supervisor {
         let mut clocks = (Instant::now(), SystemTime::now());
         let mut more_come = true;
         let result = loop {
-            self.place();
+            self.place(Instant::now());
             if !more_come && self.is_unused() {
                 break Ok(());
             }
@@ -139,7 +153,8 @@ impl Supervisor {
                         self.shared.counters.accepted();
                         self.last_used = now;
                         self.needs_person = false;
-                        self.queue.push_back((connection, Instant::now() + CONNECTION_WAITS));
+                        self.last_connection = Some(now);
+                        self.queue.push_back((connection, Instant::now()));
                     }
                     None => more_come = false,
                 },
@@ -213,6 +228,7 @@ impl Supervisor {
             number,
             connections: Some(connections),
             session: None,
+            open: false,
             ready: None,
             riding: 0,
             away: false,
@@ -233,20 +249,26 @@ impl Supervisor {
     }
 
     /// Gives the connections that wait a session each: one that nobody rides on, else one that is opened for it,
-    /// else, when no more sessions may be opened, the least ridden one.
-    fn place(&mut self) {
-        while !self.queue.is_empty() {
-            if self.ride(|slot| slot.riding == 0) {
+    /// else, when no more sessions may be opened, the least ridden one. One that is too old does where there is no
+    /// fresh one to be had, or it takes long.
+    fn place(&mut self, now: Instant) {
+        let max_age = self.shared.plan.max_age;
+        while let Some(&(_, since)) = self.queue.front() {
+            let long = since + OPENING_WAITS <= now;
+            let old_will_do = long || self.attempt_at.is_some() || self.needs_person;
+            let will_do = move |slot: &Slot| old_will_do || !slot.is_aged(now, max_age);
+            if self.ride(|slot| slot.riding == 0 && will_do(slot)) {
                 continue;
             }
             while self.opening() < self.queue.len()
-                && self.live() < self.sessions
+                && self.fresh(now) < self.sessions
                 && self.attempt_at.is_none()
                 && !self.needs_person
             {
                 self.open();
             }
-            if self.queue.len() <= self.opening() || !self.ride(|_| true) {
+            let each_gets_one = self.queue.len() <= self.opening();
+            if (each_gets_one && !long) || !self.ride(will_do) {
                 return;
             }
         }
@@ -262,7 +284,7 @@ impl Supervisor {
         let Some(slot) = best else {
             return false;
         };
-        let (Some(connections), Some((connection, deadline))) = (&slot.connections, self.queue.pop_front())
+        let (Some(connections), Some((connection, since))) = (&slot.connections, self.queue.pop_front())
         else {
             return false;
         };
@@ -274,7 +296,7 @@ impl Supervisor {
             Err(mpsc::error::SendError(connection)) => {
                 // It is about to say that it has ended.
                 slot.connections = None;
-                self.queue.push_front((connection, deadline));
+                self.queue.push_front((connection, since));
                 false
             }
         }
@@ -287,8 +309,15 @@ impl Supervisor {
             .count()
     }
 
+    /// Those that are not too old for new connections.
+    fn fresh(&self, now: Instant) -> usize {
+        let max_age = self.shared.plan.max_age;
+        let fresh = |slot: &&Slot| slot.connections.is_some() && !slot.is_aged(now, max_age);
+        self.slots.iter().filter(fresh).count()
+    }
+
     fn opening(&self) -> usize {
-        let opening = |slot: &&Slot| slot.connections.is_some() && slot.ready.is_none();
+        let opening = |slot: &&Slot| slot.connections.is_some() && !slot.open;
         self.slots.iter().filter(opening).count()
     }
 
@@ -304,6 +333,11 @@ impl Supervisor {
         match told {
             Told::Routed { sessions } => self.sessions = sessions.max(1),
             Told::Started { session, via } => slot.session = Some((session, via)),
+            Told::Report(Report::Open) => {
+                slot.open = true;
+                slot.unused = now;
+                self.last_used = now;
+            }
             Told::Report(Report::Ready) => {
                 slot.ready = Some(now);
                 slot.unused = now;
@@ -336,6 +370,8 @@ impl Supervisor {
             }
             Told::Report(Report::StillAway(cause)) => self.notice(Notice::StillAway(cause)),
             Told::Report(Report::Unreachable) => self.notice(Notice::Unreachable),
+            // It still looks the host up, and the session ends where that takes too long.
+            Told::Report(Report::Unanswered) if slot.ready.is_none() => self.notice(Notice::Waiting),
             Told::Report(Report::Unanswered) => {
                 // It takes no more, and ends with its last connection: a new one finds out what is the matter.
                 if slot.connections.take().is_some() {
@@ -360,7 +396,7 @@ impl Supervisor {
             self.shared.counters.ended();
         }
         for connection in unserved.into_iter().rev() {
-            self.queue.push_front((connection, now + CONNECTION_WAITS));
+            self.queue.push_front((connection, now));
         }
         if let Some((session, _)) = &slot.session {
             let sessions = self.carrying();
@@ -377,9 +413,7 @@ impl Supervisor {
         } else {
             self.failures.saturating_add(1)
         };
-        self.worked |= settled || self.shared.counters.bytes_received() > 0;
         let history = match &ended {
-            Ended::Carried(_) if !self.worked => History::New,
             // It was said to be there before its first session.
             Ended::NotRouted(RouteError {
                 remedy: Remedy::Person,
@@ -415,7 +449,7 @@ impl Supervisor {
             Verdict::AskPerson(why) => {
                 self.needs_person = true;
                 // The others of a pool, or the one that is too old, carry on.
-                let carries = |slot: &Slot| slot.connections.is_some() && slot.ready.is_some();
+                let carries = |slot: &Slot| slot.connections.is_some() && slot.open;
                 if !self.slots.iter().any(carries) {
                     self.refuse_queue(Refusal::Failed);
                 }
@@ -451,7 +485,8 @@ impl Supervisor {
                 self.open();
             }
         }
-        while self.queue.front().is_some_and(|(_, deadline)| *deadline <= now) {
+        let waited = |(_, since): &(_, Instant)| *since + CONNECTION_WAITS <= now;
+        while self.queue.front().is_some_and(waited) {
             if let Some((connection, _)) = self.queue.pop_front() {
                 connection.refuse(Refusal::TimedOut);
                 self.shared.counters.ended();
@@ -475,9 +510,10 @@ impl Supervisor {
         }
     }
 
-    /// Replaces sessions that are too old. The new one is there before the old one takes no more.
+    /// Replaces sessions that are too old: where nobody came lately, with the next connection, for which
+    /// [`Supervisor::place`] opens one. The new one is there before the old one takes no more.
     fn renew(&mut self, now: Instant, max_age: Duration) {
-        let aged = |slot: &Slot| slot.ready.is_some_and(|since| since + max_age <= now);
+        let aged = |slot: &Slot| slot.is_aged(now, Some(max_age));
         let old = self
             .slots
             .iter()
@@ -485,15 +521,17 @@ impl Supervisor {
         if !old {
             return;
         }
-        let fresh = |slot: &&Slot| slot.connections.is_some() && !aged(slot);
-        if self.slots.iter().filter(fresh).any(Slot::takes_connections) {
+        let is_there = |slot: &Slot| slot.takes_connections() && slot.ready.is_some() && !aged(slot);
+        if self.slots.iter().any(is_there) {
             for slot in self.slots.iter_mut().filter(|slot| aged(slot)) {
                 slot.connections = None;
             }
-        } else if !self.slots.iter().any(|slot| fresh(&slot))
-            && self.attempt_at.is_none()
-            && !self.needs_person
-        {
+            return;
+        }
+        let busy = self
+            .last_connection
+            .is_some_and(|at| at + BUSY.min(max_age) > now);
+        if busy && self.fresh(now) == 0 && self.attempt_at.is_none() && !self.needs_person {
             self.open();
         }
     }
@@ -519,10 +557,14 @@ impl Supervisor {
         let several = self.live() > 1;
         let spares = live.filter_map(|slot| (several && slot.riding == 0).then_some(slot.unused + SPARE));
         let attempt = self.attempt_at.map(|at| at.min(now + CLOCK_CHECK));
-        let deadline = self.queue.front().map(|(_, deadline)| *deadline);
-        [attempt, deadline, self.idle_at()]
+        let waits = self.queue.front().into_iter().flat_map(|(_, since)| {
+            let ends = [OPENING_WAITS, CONNECTION_WAITS].map(|wait| *since + wait);
+            ends.into_iter().filter(|at| *at > now)
+        });
+        [attempt, self.idle_at()]
             .into_iter()
             .flatten()
+            .chain(waits)
             .chain(ages)
             .chain(spares)
             .min()

@@ -194,6 +194,43 @@ fn at_its_highest_age_a_session_gives_way_to_one_that_resolves_the_name_anew() {
 }
 
 #[test]
+fn an_unused_forward_keeps_its_old_session_until_somebody_comes() {
+    let env = TestEnv::new();
+    let forward = Running::start(&env, &["--max-age", "1s", NODE, &spec(service(echo))]);
+    let idle = carried(&forward);
+    let since = Instant::now();
+    until("it is too old three times over", || {
+        since.elapsed().as_millis() > 3500
+    });
+    let before = starts(&env);
+    assert!(before <= 2, "one for whoever came lately, and no more: {before}");
+    let (old, _) = newest(&env);
+    drop(idle);
+    let mut open = carried(&forward);
+    let (new, _) = newest(&env);
+    assert_ne!(new, old, "who comes goes to a fresh one");
+    assert_eq!(starts(&env), before + 1);
+    until("the old session is ended", || {
+        env.sandbox.gateway().status(&old).unwrap().status.is_over()
+    });
+    say(&mut open);
+}
+
+#[test]
+fn an_old_session_carries_who_comes_while_there_is_no_fresh_one() {
+    let env = TestEnv::new();
+    let forward = Running::start(&env, &["--max-age", "1s", NODE, &spec(service(echo))]);
+    env.sandbox
+        .faults()
+        .add(ApiFault::new("ssm:StartSession", Effect::Expired));
+    let ready = Instant::now();
+    until("its session is too old", || ready.elapsed().as_millis() > 1100);
+    forward.check_echo(1000, 1);
+    forward.expect("a new session needs you");
+    forward.check_echo(1000, 2);
+}
+
+#[test]
 fn the_first_interrupt_lets_connections_finish_and_the_second_does_not() {
     let env = TestEnv::new();
     let mut forward = Running::start(&env, &[NODE, &spec(service(echo))]);
@@ -374,11 +411,57 @@ fn a_forward_that_never_worked_is_no_forward() {
             "Forwarding to IP address 169.254.169.254 is forbidden",
         ),
     ] {
-        let told = env.run(&["forward", NODE, spec]);
-        assert_eq!(told.status, 255, "{told}");
-        assert!(told.stderr.contains("cannot be carried"), "{told}");
-        assert!(told.stderr.contains(why), "{told}");
+        for lookup in ["0s", "1s"] {
+            looks_up_within(&env, lookup);
+            for words in [&["forward", NODE, spec][..], &["forward", "--detach", NODE, spec]] {
+                let told = env.run(words);
+                assert_eq!(told.status, 255, "{told}");
+                assert_eq!(told.stdout, "", "it was never ready: {told}");
+                assert!(told.stderr.contains("cannot be carried"), "{told}");
+                assert!(told.stderr.contains(why), "{told}");
+            }
+        }
     }
+    assert!(!env.run(&["forward", "ps"]).stdout.contains("up"));
+}
+
+/// From now on the node's agent takes so long to look a host up.
+fn looks_up_within(env: &TestEnv, time: &str) {
+    let time = time.parse().unwrap();
+    env.sandbox
+        .world()
+        .edit(NODE, |node| node.session.lookup = Some(time));
+}
+
+#[test]
+fn a_forward_is_ready_once_its_agent_has_looked_the_host_up() {
+    let env = TestEnv::new();
+    let there = format!("127.0.0.1:{}", service(echo));
+    env.sandbox.world().edit(NODE, |node| {
+        node.session.names.insert("db.internal:5432".to_owned(), there);
+    });
+    looks_up_within(&env, "1s");
+    let begun = Instant::now();
+    let forward = Running::start(&env, &[NODE, ":db.internal:5432"]);
+    assert!(begun.elapsed() >= Duration::from_secs(1));
+    forward.check_echo(1000, 1);
+    // Who comes before that waits for no more than the agent.
+    let forward = Running::start(&env, &["--lazy", NODE, ":db.internal:5432"]);
+    forward.check_echo(1000, 1);
+    assert_eq!(starts(&env), 2);
+}
+
+#[test]
+fn an_old_agents_forward_is_ready_once_its_port_was_reached() {
+    let env = TestEnv::new();
+    env.sandbox
+        .world()
+        .edit(NODE, |node| node.agent.version = "3.0.161.0".to_owned());
+    let port = service(echo);
+    Running::start(&env, &[NODE, &spec(port)]).check_echo(1000, 1);
+    let told = env.run(&["forward", NODE, ":nowhere.internal:80"]);
+    assert_eq!((told.status, told.stdout.as_str()), (255, ""), "{told}");
+    assert!(told.stderr.contains("cannot be carried"), "{told}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::{CarryEnd, Connections, DRAIN, FAREWELL, Learnt, Report, SILENCE, carry_on};
+use super::{Begun, CarryEnd, Connections, DRAIN, FAREWELL, Learnt, Report, SILENCE, begin};
 use crate::datachannel::{Channel, PortMode, Properties};
 use crate::ids::{self, Bind, Version};
 use crate::ports::{Connection, Listener};
@@ -73,8 +73,14 @@ pub(in crate::transport::native) async fn run(
     };
     let report = |report| tell(notices, report);
     let (mut events, writer) = channel.split();
+    let carrying = async {
+        match begin(&mut events, &report).await? {
+            Begun::Port(port) => port.carry(&mut events, &writer, &mut connections, &report).await,
+            Begun::Ended(end) => Ok(end),
+        }
+    };
     let carried = tokio::select! {
-        carried = carry_on(&mut events, &writer, &mut connections, &report) => Ok(carried?),
+        carried = carrying => Ok(carried?),
         never = accept(&listener, &give, || notices.notice(Notice::Accepted(turns))) => match never {},
         end = interrupted(signals) => Err(end),
     };
@@ -135,7 +141,7 @@ fn is_a_key(number: i32) -> bool {
 
 fn tell(notices: &dyn Notices, report: Report) {
     notices.notice(match report {
-        Report::Ready | Report::Ended => return,
+        Report::Open | Report::Ready | Report::Ended => return,
         Report::Unreachable => Notice::FarPort,
         Report::Waiting | Report::Unanswered => Notice::Waiting,
         Report::Reconnecting(cause) => Notice::Reconnecting(cause),

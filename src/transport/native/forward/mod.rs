@@ -8,6 +8,7 @@ mod mux;
 mod pace;
 mod size;
 
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,8 +18,10 @@ use tokio::time::timeout;
 use super::gateway::AwsGateway;
 use crate::aws::Aws;
 use crate::aws::session::Opening;
-use crate::datachannel::{self, Channel, Event, Events, Options, PortMode, SessionType, Writer};
-use crate::ids::NodeId;
+use crate::datachannel::{
+    self, Channel, ChannelError, Event, Events, Options, PortMode, SessionType, Writer,
+};
+use crate::ids::{NodeId, Version};
 use crate::ports::Connection;
 use crate::transport::forward::Counters;
 use crate::transport::{TransportError, stream_url};
@@ -28,6 +31,8 @@ pub(in crate::transport) use size::Learnt;
 /// A program that has shut its sending side may wait for an answer. The far end knows no half-close: told of it,
 /// it would drop the answer. So it is told when the answer has been silent for this long, or the program is gone.
 pub(in crate::transport) const SILENCE: Duration = Duration::from_secs(15);
+/// An agent that has shaken hands has so long until its port is there: longer than any resolver takes.
+const PREPARES: Duration = Duration::from_secs(60);
 /// How long the last bytes may take to be acknowledged, and the word that there are no more.
 const DRAIN: Duration = Duration::from_secs(2);
 const FAREWELL: Duration = Duration::from_millis(300);
@@ -82,7 +87,9 @@ pub(in crate::transport) struct Connections {
 /// What happens meanwhile.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::transport) enum Report {
-    /// Connections are carried from now on.
+    /// Connections are taken from now on. Whether there is a port for them is not known yet.
+    Open,
+    /// The agent's port is there: it has looked the host up, and does not forbid it.
     Ready,
     /// A connection has ended.
     Ended,
@@ -125,11 +132,42 @@ pub(in crate::transport) async fn carry(
     report: &(dyn Fn(Report) + Send + Sync),
 ) -> Result<CarryEnd, TransportError> {
     let (mut events, writer) = channel.split();
-    let end = carry_on(&mut events, &writer, connections, report).await;
+    let port = match begin(&mut events, report).await? {
+        Begun::Port(port) => port,
+        Begun::Ended(end) => return Ok(end),
+    };
+    report(Report::Open);
+    // The agent is asked first, before anything of the connections is written.
+    let end = tokio::select! {
+        biased;
+        error = wait_for_port(&writer, report) => Err(error),
+        end = port.carry(&mut events, &writer, connections, report) => end,
+    };
     if matches!(end, Ok(CarryEnd::Retired | CarryEnd::Used)) {
         part(&writer).await;
     }
     end
+}
+
+/// Reports once that the agent's port is there, and comes back only where it does not come to be.
+///
+/// Agents shake hands before they look a host up. What they cannot or may not carry ends the session then; till they
+/// know, they leave what comes unacknowledged (`InputStreamMessageHandler` in `port.go`, amazon-ssm-agent from 2021 on;
+/// older ones acknowledge at once). To ask them costs nobody anything, where a connection would be one to the target.
+async fn wait_for_port(writer: &Writer, report: &(dyn Fn(Report) + Send + Sync)) -> TransportError {
+    let asked = async {
+        match writer.writable().await {
+            Some(place) => place.nothing().await.is_ok(),
+            None => false,
+        }
+    };
+    match timeout(PREPARES, asked).await {
+        Ok(true) => report(Report::Ready),
+        // The channel has ended, which its events tell with the reason.
+        Ok(false) => {}
+        Err(_) => return ChannelError::Silent(PREPARES).into(),
+    }
+    pending().await
 }
 
 /// What was sent last is to arrive, and the agent to know that this is all.
@@ -139,28 +177,53 @@ async fn part(writer: &Writer) {
     drop(timeout(FAREWELL, writer.drained()).await);
 }
 
-async fn carry_on(
+/// How a session has begun.
+enum Begun {
+    Port(Port),
+    Ended(CarryEnd),
+}
+
+/// A session that is a port's.
+struct Port {
+    agent: Option<Version>,
+    mode: PortMode,
+}
+
+/// Waits until the agent has shaken hands.
+async fn begin(
     events: &mut Events,
-    writer: &Writer,
-    connections: &mut Connections,
     report: &(dyn Fn(Report) + Send + Sync),
-) -> Result<CarryEnd, TransportError> {
+) -> Result<Begun, TransportError> {
     loop {
-        let (agent, properties) = match events.next().await {
+        match events.next().await {
             Some(Event::Ready {
                 session_type: SessionType::Port,
-                agent_version,
+                agent_version: agent,
                 properties,
-            }) => (agent_version, properties),
+            }) => {
+                let mode = properties.mode(agent);
+                return Ok(Begun::Port(Port { agent, mode }));
+            }
             Some(Event::Ready { .. }) => return Err(TransportError::NotAForward),
-            other => match heard(other, report)? {
-                Some(end) => return Ok(end),
-                None => continue,
-            },
-        };
-        report(Report::Ready);
-        return match properties.mode(agent) {
-            PortMode::Mux => mux::carry(events, writer, agent, connections, report).await,
+            other => {
+                if let Some(end) = heard(other, report)? {
+                    return Ok(Begun::Ended(end));
+                }
+            }
+        }
+    }
+}
+
+impl Port {
+    async fn carry(
+        self,
+        events: &mut Events,
+        writer: &Writer,
+        connections: &mut Connections,
+        report: &(dyn Fn(Report) + Send + Sync),
+    ) -> Result<CarryEnd, TransportError> {
+        match self.mode {
+            PortMode::Mux => mux::carry(events, writer, self.agent, connections, report).await,
             PortMode::Basic => {
                 let turns = basic::Turns::Many;
                 basic::carry(events, writer, turns, connections, report).await
@@ -169,7 +232,7 @@ async fn carry_on(
                 let turns = basic::Turns::One;
                 basic::carry(events, writer, turns, connections, report).await
             }
-        };
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
+use tokio::time::sleep;
 
 use ssmx::protocol::message::PayloadType;
 
@@ -46,6 +47,10 @@ pub(super) async fn run(
     channel: &Arc<Channel>,
     desk: &Arc<Desk>,
 ) -> Ending {
+    // Till it knows, it takes nothing of the client's.
+    if properties.host.is_some() && !spec.agent.lookup.is_zero() {
+        sleep(spec.agent.lookup).await;
+    }
     let destination = match Destination::resolve(&spec.agent, properties) {
         Ok(destination) => destination,
         Err(words) => return Ending::failed(words),

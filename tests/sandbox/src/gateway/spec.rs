@@ -71,6 +71,8 @@ pub struct AgentFacts {
     /// service on loopback (`127.0.0.1:41234`; a port of 0 keeps the port that was asked for). An address of
     /// another kind stands for itself: it is checked, and found unreachable.
     pub names: BTreeMap<String, String>,
+    /// How long it takes to look a remote host up.
+    pub lookup: Duration,
     /// Blocks of the VPC (`10.0.0.0/16`), of which agents deny the first four and the last address.
     pub vpc_blocks: Vec<String>,
     /// Further environment of the processes.
@@ -88,6 +90,7 @@ impl AgentFacts {
             platform: Platform::Linux,
             handshake: Handshake::WhereNeeded,
             names: BTreeMap::new(),
+            lookup: Duration::ZERO,
             vpc_blocks: Vec::new(),
             env: BTreeMap::new(),
         }

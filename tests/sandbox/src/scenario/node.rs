@@ -194,6 +194,8 @@ pub struct Session {
     pub require_challenge: bool,
     /// Names and addresses as the node reaches them: `db.internal` to `127.0.0.1:5432`.
     pub names: BTreeMap<String, String>,
+    /// How long the agent takes to look a remote host up.
+    pub lookup: Option<SignedDuration>,
     /// The VPC's blocks of addresses.
     pub vpc_blocks: Vec<String>,
     /// Further environment of the node's processes.

@@ -170,6 +170,10 @@ impl Sessions {
             },
             handshake: settings.handshake,
             names: settings.names.clone(),
+            lookup: settings
+                .lookup
+                .and_then(|time| Duration::try_from(time).ok())
+                .unwrap_or_default(),
             vpc_blocks: settings.vpc_blocks.clone(),
             env: settings.env.clone(),
             user: request
