@@ -293,6 +293,8 @@ async fn who_does_not_agree_starts_nothing() {
     for keys in ["n", "\u{3}"] {
         let mut terminal = there.0.terminal(&["forward", "db", "--detach"]);
         terminal.expect(QUESTION).await;
+        // A Ctrl-C before that is a signal, which waits behind the question.
+        until("keys are read as they are typed", || terminal.is_raw());
         terminal.send(keys).await;
         let (_, status) = terminal.finish().await;
         assert_eq!(status.signal(), Some(2), "{status}");
