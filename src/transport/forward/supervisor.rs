@@ -150,11 +150,12 @@ impl Supervisor {
             tokio::select! {
                 connection = door.next(), if more_come => match connection {
                     Some(connection) => {
+                        let came = Instant::now();
                         self.shared.counters.accepted();
-                        self.last_used = now;
+                        self.last_used = came;
                         self.needs_person = false;
-                        self.last_connection = Some(now);
-                        self.queue.push_back((connection, Instant::now()));
+                        self.last_connection = Some(came);
+                        self.queue.push_back((connection, came));
                     }
                     None => more_come = false,
                 },
