@@ -1,4 +1,4 @@
-//! AWS's own plugin: found ([`find`]) and started as the AWS CLI starts it ([`start`]).
+//! AWS's own plugin: found (`find`) and started as the AWS CLI starts it (`start`).
 
 mod find;
 #[cfg(test)]
