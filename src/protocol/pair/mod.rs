@@ -130,6 +130,17 @@ impl Network {
             self.flying.insert((arrival, self.count), (to, bytes.clone()));
         }
     }
+
+    /// When the next message arrives.
+    fn next_arrival(&self) -> Option<Instant> {
+        self.flying.keys().next().map(|(at, _)| *at)
+    }
+
+    /// The next message that has arrived by `now`.
+    fn arrived(&mut self, now: Instant) -> Option<(To, Vec<u8>)> {
+        let first = self.flying.first_entry()?;
+        (first.key().0 <= now).then(|| first.remove())
+    }
 }
 
 fn story(seed: u64) {
@@ -218,15 +229,12 @@ fn story(seed: u64) {
             agent.received.len(),
             agent.unacknowledged.len()
         );
-        let arrival = network.flying.keys().next().map(|(at, _)| *at);
+        let arrival = network.next_arrival();
         let timeout = client.poll_timeout().filter(|_| away_until.is_none());
         let wake = [arrival, timeout, Some(next_scan), away_until, key_at];
         now = now.max(wake.into_iter().flatten().min().unwrap());
-        while let Some(flying) = network.flying.first_entry() {
-            if flying.key().0 > now {
-                break;
-            }
-            match flying.remove() {
+        while let Some(message) = network.arrived(now) {
+            match message {
                 (To::Client, bytes) => client.handle_message(now, &bytes),
                 (To::Agent, bytes) => agent.hear(now, &bytes),
             }

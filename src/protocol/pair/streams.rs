@@ -137,15 +137,12 @@ fn story(seed: u64) {
             }
         }
         assert!(now - begin < Duration::from_secs(3_600), "seed {seed}: stalled");
-        let arrival = network.flying.keys().next().map(|(at, _)| *at);
+        let arrival = network.next_arrival();
         let timeout = client.poll_timeout().filter(|_| away_until.is_none());
         let wake = [arrival, timeout, Some(next_scan), away_until];
         now = now.max(wake.into_iter().flatten().min().unwrap());
-        while let Some(flying) = network.flying.first_entry() {
-            if flying.key().0 > now {
-                break;
-            }
-            match flying.remove() {
+        while let Some(message) = network.arrived(now) {
+            match message {
                 (To::Client, bytes) => client.handle_message(now, &bytes),
                 (To::Agent, bytes) => agent.hear(now, &bytes),
             }
