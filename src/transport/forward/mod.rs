@@ -9,6 +9,7 @@ mod door;
 mod interrupt;
 mod plugin_words;
 mod policy;
+mod pool;
 pub(super) mod refusal;
 mod session;
 mod socks;

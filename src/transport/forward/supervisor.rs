@@ -12,19 +12,17 @@ use uuid::Uuid;
 
 use super::door::Door;
 use super::policy::{History, SETTLED, Verdict, pause, verdict};
+use super::pool::{Old, Pool, Riders, Slot};
 use super::session::{self, Ended, Shared, Told};
 use super::{
     CONNECTION_WAITS, Counters, Dormancy, ForwardError, ForwardPlan, Freshness, Notice, Notices, Remedy,
     RouteError, Routes, Start, Stop, refusal,
 };
-use crate::ids::SessionId;
 use crate::ports::{Connection, Refusal};
 use crate::transport::native::forward::Report;
 
 /// How long connections may go on after the forward was told to end.
 const DRAIN: Duration = Duration::from_secs(3);
-/// A pool's session that nobody rides on is ended after so long; the last one is not.
-const SPARE: Duration = Duration::from_secs(60);
 /// A forward that had a connection so lately gets its fresh session before the next one wants it.
 const BUSY: Duration = Duration::from_secs(60);
 /// How long a connection waits for a session that is being opened where another one would carry it.
@@ -45,6 +43,7 @@ pub(super) async fn run(
 ) -> Result<(), ForwardError> {
     let (tell, told) = mpsc::unbounded_channel();
     let (stop_sessions, _) = watch::channel(Stop::GoOn);
+    let pool = Pool::new(plan.max_age);
     let supervisor = Supervisor {
         shared: Arc::new(Shared {
             plan,
@@ -53,7 +52,7 @@ pub(super) async fn run(
             counters,
             learnt: Arc::default(),
         }),
-        slots: Vec::new(),
+        pool,
         queue: VecDeque::new(),
         tasks: JoinSet::new(),
         tell,
@@ -72,45 +71,9 @@ pub(super) async fn run(
     supervisor.run(door, stop).await
 }
 
-/// A session, from the moment that it was wished.
-struct Slot {
-    number: u64,
-    /// Where its connections go; dropped, it takes no more and ends with its last one.
-    connections: Option<mpsc::UnboundedSender<Connection>>,
-    session: Option<(SessionId, String)>,
-    /// Whether it takes connections.
-    open: bool,
-    /// Since when the agent's port is known to be there.
-    ready: Option<Instant>,
-    riding: usize,
-    /// Whether its data channel is being made anew: who comes then waits.
-    away: bool,
-    /// Since when nobody rides on it.
-    unused: Instant,
-    freshness: Freshness,
-}
-
-impl Slot {
-    fn takes_connections(&self) -> bool {
-        self.connections.is_some() && self.open && !self.away
-    }
-
-    /// Whether it is too old for new connections.
-    fn is_aged(&self, now: Instant, max_age: Option<Duration>) -> bool {
-        match (self.ready, max_age) {
-            (Some(since), Some(max_age)) => since + max_age <= now,
-            _ => false,
-        }
-    }
-
-    fn is_spare(&self, now: Instant) -> bool {
-        self.takes_connections() && self.riding == 0 && self.unused + SPARE <= now
-    }
-}
-
 struct Supervisor {
     shared: Arc<Shared>,
-    slots: Vec<Slot>,
+    pool: Pool,
     /// Connections without a session, and since when they wait.
     queue: VecDeque<(Connection, Instant)>,
     tasks: JoinSet<(u64, Ended, Vec<Connection>)>,
@@ -191,9 +154,7 @@ impl Supervisor {
     /// Ends everything: connections have a moment unless that too is refused.
     async fn leave(mut self, why: Refusal, mut stop: watch::Receiver<Stop>) {
         self.refuse_queue(why);
-        for slot in &mut self.slots {
-            slot.connections = None;
-        }
+        self.pool.close();
         let drained_at = Instant::now() + DRAIN;
         let mut asked = *stop.borrow();
         loop {
@@ -205,7 +166,7 @@ impl Supervisor {
                     let Some(ended) = ended else { return };
                     if let Ok((number, _, unserved)) = ended {
                         unserved.into_iter().for_each(|connection| connection.refuse(why));
-                        self.slots.retain(|slot| slot.number != number);
+                        self.pool.remove(number);
                     }
                 }
                 Some((number, told)) = self.told.recv() => self.hear(number, told),
@@ -225,17 +186,7 @@ impl Supervisor {
         self.numbers += 1;
         let number = self.numbers;
         let (connections, next) = mpsc::unbounded_channel();
-        self.slots.push(Slot {
-            number,
-            connections: Some(connections),
-            session: None,
-            open: false,
-            ready: None,
-            riding: 0,
-            away: false,
-            unused: Instant::now(),
-            freshness: self.freshness,
-        });
+        self.pool.add(Slot::new(number, connections, self.freshness));
         self.notice(Notice::Starting);
         let (shared, tell) = (Arc::clone(&self.shared), self.tell.clone());
         let (freshness, stop) = (self.freshness, self.stop_sessions.subscribe());
@@ -253,36 +204,32 @@ impl Supervisor {
     /// else, when no more sessions may be opened, the least ridden one. One that is too old does where there is no
     /// fresh one to be had, or it takes long.
     fn place(&mut self, now: Instant) {
-        let max_age = self.shared.plan.max_age;
         while let Some(&(_, since)) = self.queue.front() {
             let long = since + OPENING_WAITS <= now;
-            let old_will_do = long || self.attempt_at.is_some() || self.needs_person;
-            let will_do = move |slot: &Slot| old_will_do || !slot.is_aged(now, max_age);
-            if self.ride(|slot| slot.riding == 0 && will_do(slot)) {
+            let old = match long || self.attempt_at.is_some() || self.needs_person {
+                true => Old::WillDo,
+                false => Old::WillNot,
+            };
+            if self.ride(now, old, Riders::None) {
                 continue;
             }
-            while self.opening() < self.queue.len()
-                && self.fresh(now) < self.sessions
+            while self.pool.opening() < self.queue.len()
+                && self.pool.fresh(now) < self.sessions
                 && self.attempt_at.is_none()
                 && !self.needs_person
             {
                 self.open();
             }
-            let each_gets_one = self.queue.len() <= self.opening();
-            if (each_gets_one && !long) || !self.ride(will_do) {
+            let each_gets_one = self.queue.len() <= self.pool.opening();
+            if (each_gets_one && !long) || !self.ride(now, old, Riders::Any) {
                 return;
             }
         }
     }
 
     /// Lets the first connection that waits ride on the least ridden of the sessions that will do.
-    fn ride(&mut self, will_do: impl Fn(&Slot) -> bool) -> bool {
-        let best = self
-            .slots
-            .iter_mut()
-            .filter(|slot| slot.takes_connections() && will_do(slot))
-            .min_by_key(|slot| slot.riding);
-        let Some(slot) = best else {
+    fn ride(&mut self, now: Instant, old: Old, riders: Riders) -> bool {
+        let Some(slot) = self.pool.least_ridden(now, old, riders) else {
             return false;
         };
         let (Some(connections), Some((connection, since))) = (&slot.connections, self.queue.pop_front())
@@ -303,32 +250,9 @@ impl Supervisor {
         }
     }
 
-    fn live(&self) -> usize {
-        self.slots
-            .iter()
-            .filter(|slot| slot.connections.is_some())
-            .count()
-    }
-
-    /// Those that are not too old for new connections.
-    fn fresh(&self, now: Instant) -> usize {
-        let max_age = self.shared.plan.max_age;
-        let fresh = |slot: &&Slot| slot.connections.is_some() && !slot.is_aged(now, max_age);
-        self.slots.iter().filter(fresh).count()
-    }
-
-    fn opening(&self) -> usize {
-        let opening = |slot: &&Slot| slot.connections.is_some() && !slot.open;
-        self.slots.iter().filter(opening).count()
-    }
-
-    fn carrying(&self) -> usize {
-        self.slots.iter().filter(|slot| slot.ready.is_some()).count()
-    }
-
     fn hear(&mut self, number: u64, told: Told) {
         let now = Instant::now();
-        let Some(slot) = self.slots.iter_mut().find(|slot| slot.number == number) else {
+        let Some(slot) = self.pool.get(number) else {
             return;
         };
         match told {
@@ -347,7 +271,7 @@ impl Supervisor {
                 self.needs_person = false;
                 self.freshness = Freshness::Remembered;
                 if let Some((session, via)) = slot.session.clone() {
-                    let sessions = self.carrying();
+                    let sessions = self.pool.carrying();
                     self.notice(Notice::Up {
                         session,
                         via,
@@ -388,10 +312,9 @@ impl Supervisor {
     /// A session has ended: what follows?
     fn ended(&mut self, number: u64, ended: Ended, unserved: Vec<Connection>) -> Result<(), ForwardError> {
         let now = Instant::now();
-        let Some(at) = self.slots.iter().position(|slot| slot.number == number) else {
+        let Some(slot) = self.pool.remove(number) else {
             return Ok(());
         };
-        let slot = self.slots.remove(at);
         // Those that it carried are closed; those that it did not come to carry go on waiting.
         for _ in unserved.len()..slot.riding {
             self.shared.counters.ended();
@@ -400,7 +323,7 @@ impl Supervisor {
             self.queue.push_front((connection, now));
         }
         if let Some((session, _)) = &slot.session {
-            let sessions = self.carrying();
+            let sessions = self.pool.carrying();
             self.notice(Notice::Down {
                 session: session.clone(),
                 sessions,
@@ -443,21 +366,20 @@ impl Supervisor {
                 if !self.queue.is_empty() {
                     self.attempt_at = Some(now + pause(self.failures, luck()));
                 }
-                if self.live() == 0 {
+                if self.pool.live() == 0 {
                     self.notice(Notice::Dormant(why));
                 }
             }
             Verdict::AskPerson(why) => {
                 self.needs_person = true;
                 // The others of a pool, or the one that is too old, carry on.
-                let carries = |slot: &Slot| slot.connections.is_some() && slot.open;
-                if !self.slots.iter().any(carries) {
+                if !self.pool.is_open() {
                     self.refuse_queue(Refusal::Failed);
                 }
                 self.notice(Notice::NeedsPerson(why));
             }
             // The others of a pool carry on, and no more are tried for a while.
-            Verdict::Over(ForwardError::Start(error)) if self.carrying() > 0 => {
+            Verdict::Over(ForwardError::Start(error)) if self.pool.carrying() > 0 => {
                 let after = pause(u32::MAX, luck());
                 self.attempt_at = Some(now + after);
                 self.notice(Notice::Retrying {
@@ -482,7 +404,7 @@ impl Supervisor {
         if self.attempt_at.is_some_and(|at| at <= now) {
             self.attempt_at = None;
             let wanted = !self.queue.is_empty() || self.shared.plan.start == Start::Now;
-            if wanted && self.live() == 0 {
+            if wanted && self.pool.live() == 0 {
                 self.open();
             }
         }
@@ -495,17 +417,11 @@ impl Supervisor {
             }
         }
         if self.idle_at().is_some_and(|at| at <= now) {
-            for slot in &mut self.slots {
-                slot.connections = None;
-            }
+            self.pool.close();
             self.attempt_at = None;
             self.notice(Notice::Dormant(Dormancy::Unused));
         }
-        if self.live() > 1
-            && let Some(spare) = self.slots.iter_mut().find(|slot| slot.is_spare(now))
-        {
-            spare.connections = None;
-        }
+        self.pool.end_spare(now);
         if let Some(max_age) = self.shared.plan.max_age {
             self.renew(now, max_age);
         }
@@ -514,25 +430,13 @@ impl Supervisor {
     /// Replaces sessions that are too old: where nobody came lately, with the next connection, for which
     /// [`Supervisor::place`] opens one. The new one is there before the old one takes no more.
     fn renew(&mut self, now: Instant, max_age: Duration) {
-        let aged = |slot: &Slot| slot.is_aged(now, Some(max_age));
-        let old = self
-            .slots
-            .iter()
-            .any(|slot| slot.connections.is_some() && aged(slot));
-        if !old {
-            return;
-        }
-        let is_there = |slot: &Slot| slot.takes_connections() && slot.ready.is_some() && !aged(slot);
-        if self.slots.iter().any(is_there) {
-            for slot in self.slots.iter_mut().filter(|slot| aged(slot)) {
-                slot.connections = None;
-            }
+        if !self.pool.end_aged(now) {
             return;
         }
         let busy = self
             .last_connection
             .is_some_and(|at| at + BUSY.min(max_age) > now);
-        if busy && self.fresh(now) == 0 && self.attempt_at.is_none() && !self.needs_person {
+        if busy && self.pool.fresh(now) == 0 && self.attempt_at.is_none() && !self.needs_person {
             self.open();
         }
     }
@@ -540,23 +444,15 @@ impl Supervisor {
     /// When the forward will have been unused for too long.
     fn idle_at(&self) -> Option<Instant> {
         let timeout = self.shared.plan.idle_timeout?;
-        (self.is_unused() && self.live() > 0).then(|| self.last_used + timeout)
+        (self.is_unused() && self.pool.live() > 0).then(|| self.last_used + timeout)
     }
 
     fn is_unused(&self) -> bool {
-        self.queue.is_empty() && self.slots.iter().all(|slot| slot.riding == 0)
+        self.queue.is_empty() && self.pool.is_unused()
     }
 
     /// When the time will bring something.
     fn wake(&self, now: Instant) -> Instant {
-        let live = self.slots.iter().filter(|slot| slot.connections.is_some());
-        let ages = live.clone().filter_map(|slot| {
-            let at = slot.ready? + self.shared.plan.max_age?;
-            // Where its successor is being opened, that will say so.
-            (at > now).then_some(at)
-        });
-        let several = self.live() > 1;
-        let spares = live.filter_map(|slot| (several && slot.riding == 0).then_some(slot.unused + SPARE));
         let attempt = self.attempt_at.map(|at| at.min(now + CLOCK_CHECK));
         let waits = self.queue.front().into_iter().flat_map(|(_, since)| {
             let ends = [OPENING_WAITS, CONNECTION_WAITS].map(|wait| *since + wait);
@@ -566,8 +462,7 @@ impl Supervisor {
             .into_iter()
             .flatten()
             .chain(waits)
-            .chain(ages)
-            .chain(spares)
+            .chain(self.pool.wakes(now))
             .min()
             .unwrap_or(now + Duration::from_secs(3600))
     }
