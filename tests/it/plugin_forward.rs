@@ -233,14 +233,16 @@ fn ourselves_later(env: &mut TestEnv) -> PathBuf {
 /// Runs `start`, whose first session's agent is not understood; the others' are.
 fn misunderstood_once<T>(env: &TestEnv, go: &Path, start: impl FnOnce() -> T) -> T {
     env.sandbox.calls().clear();
+    let before = env.sandbox.sessions().len();
     env.sandbox.set_session_faults(Some(Faults {
         unknown_actions: true,
         ..Faults::default()
     }));
     thread::scope(|scope| {
         scope.spawn(|| {
+            // Not the call, which is noted before the session takes its faults.
             until("the first session is there", || {
-                !env.sandbox.calls_of("ssm:StartSession").is_empty()
+                env.sandbox.sessions().len() > before
             });
             env.sandbox.set_session_faults(None);
             fs::write(go, "").unwrap();
