@@ -2,8 +2,10 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use tokio::process::{Child, Command};
@@ -58,6 +60,9 @@ const KEPT: &[&str] = &[
     "TZ",
     "USER",
 ];
+
+/// A build that takes longer is spoken of; one with nothing to do is not.
+const SILENCE: Duration = Duration::from_secs(2);
 
 /// Runs `ssmx WORDS…` in a sandbox, with this process's terminal, and gives its exit status.
 ///
@@ -126,7 +131,19 @@ async fn find_or_build() -> anyhow::Result<PathBuf> {
         if let Some(target) = dir.parent() {
             build.arg("--target-dir").arg(target);
         }
-        let status = build.status().await.context("cannot run cargo")?;
+        let mut building = build.spawn().context("cannot run cargo")?;
+        let status = tokio::select! {
+            status = building.wait() => status,
+            () = tokio::time::sleep(SILENCE) => {
+                // Where nobody reads it, nobody is kept waiting either.
+                let _ = writeln!(
+                    std::io::stderr(),
+                    "ssmx-sandbox: building ssmx, which takes a minute the first time"
+                );
+                building.wait().await
+            }
+        }
+        .context("cannot run cargo")?;
         ensure!(status.success(), "ssmx could not be built");
     }
     ensure!(
