@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::child::{self, End};
+use super::ending::{self, Ending};
 use super::one::{Forward, Ready};
 use super::plan::Plan;
 use super::route::{self, Answered, Ask, Asking, Known};
@@ -20,8 +21,7 @@ use super::wish::Wish;
 use crate::aws::error::ErrorKind;
 use crate::commands::consent::{self, ConsentArgs};
 use crate::commands::context::Context;
-use crate::commands::doctor;
-use crate::commands::error::{CommandError, Exit, Kind};
+use crate::commands::error::{CommandError, Exit};
 use crate::commands::targets::PickArgs;
 use crate::transport::forward::{ForwardError, Interrupts, Listener, Notice, Notices, Stop};
 
@@ -86,7 +86,7 @@ pub async fn run(ctx: &Context, mut job: Job<'_>, listeners: Vec<Listener>) -> R
                 // With its first connection nobody will be there to ask.
                 forward.route = tokio::select! {
                     known = route::agree(ctx, &forward.wish, job.consent, job.pick) => Some(known?),
-                    signal = interrupts.next() => return Err(ended_by(signal)),
+                    signal = interrupts.next() => return Err(ending::by_signal(signal)),
                 };
             }
             forward.ready = Ready::Yes;
@@ -124,20 +124,6 @@ pub async fn run(ctx: &Context, mut job: Job<'_>, listeners: Vec<Listener>) -> R
         ending: None,
     };
     running.carry(tasks, heard, asked, interrupts, job.watch).await
-}
-
-/// How the process is to end.
-enum Ending {
-    /// By a signal.
-    Signal(i32),
-    /// With the command's status.
-    Command(Exit),
-    /// Because somebody asked by the control socket.
-    Asked,
-    /// Because it could not begin.
-    Failed(CommandError),
-    /// The node of this forward is not connected to Session Manager.
-    OutOfReach(usize, CommandError),
 }
 
 struct Running<'a> {
@@ -330,15 +316,16 @@ impl<'a> Running<'a> {
         forward.failed = true;
         let is_out_of_reach =
             matches!(&error, ForwardError::Start(cause) if cause.kind == ErrorKind::TargetNotConnected);
+        let wish = is_out_of_reach.then(|| forward.wish.clone());
         let failure = say::failure(&forward.wish, error, forward.trouble.take());
         let alone = self.forwards.len() == 1;
         let waiting = (!self.command.is_empty() || self.detaches) && !self.begun;
         if alone || waiting {
             // Where a command was not started yet, or whoever waits was not let go, one that is missing is one too
             // many.
-            self.end(match is_out_of_reach {
-                true => Ending::OutOfReach(index, failure),
-                false => Ending::Failed(failure),
+            self.end(match wish {
+                Some(wish) => Ending::OutOfReach(Box::new(wish), failure),
+                None => Ending::Failed(failure),
             });
         } else {
             failure.report(self.ctx.ui());
@@ -392,42 +379,13 @@ impl<'a> Running<'a> {
             .map(|forward| forward.wish.name.as_str())
             .collect();
         match self.ending.take() {
-            Some(Ending::Failed(error)) => Err(error),
-            Some(Ending::OutOfReach(index, error)) => Err(self.explained(index, error).await),
-            Some(Ending::Command(exit)) => Ok(exit),
-            // Somebody waits for a forward that there will not be.
-            Some(Ending::Asked) if !self.begun => {
-                Err(CommandError::failed("the forward was ended before it was ready"))
-            }
-            Some(Ending::Asked) => Ok(Exit::SUCCESS),
-            Some(Ending::Signal(signal)) => Err(ended_by(signal)),
+            Some(ending) => ending.outcome(self.ctx, self.pick, self.begun).await,
             None if failed.is_empty() => Ok(Exit::SUCCESS),
             None => Err(CommandError::failed(format!(
                 "forwards that could not be kept up: {}",
                 failed.join(", ")
             ))),
         }
-    }
-}
-
-impl Running<'_> {
-    /// The failure, and why the node is out of reach where that can be told.
-    async fn explained(&self, index: usize, failure: CommandError) -> CommandError {
-        let Some(wish) = self.forwards.get(index).map(|forward| &forward.wish) else {
-            return failure;
-        };
-        // The same that the session was to go through.
-        match route::first_online(self.ctx, wish, self.pick).await {
-            Ok(resolved) => doctor::explain(self.ctx, &resolved, failure).await,
-            Err(_) => failure,
-        }
-    }
-}
-
-fn ended_by(signal: i32) -> CommandError {
-    match signal {
-        signal_hook::consts::SIGINT => CommandError::interrupted(),
-        signal => CommandError::new(Kind::Signal(signal), ""),
     }
 }
 

@@ -3,6 +3,7 @@
 mod carry;
 mod child;
 mod detach;
+mod ending;
 mod list;
 mod manage;
 mod one;
