@@ -34,22 +34,40 @@ enum Sockets {
     Unix(SocketFile),
 }
 
+/// A local end that was to be taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wanted {
+    /// A port of an address.
+    Port(SocketAddr),
+    /// A Unix socket.
+    Socket(PathBuf),
+}
+
+impl fmt::Display for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Port(address) => write!(f, "port {} on {}", address.port(), address.ip()),
+            Self::Socket(path) => write!(f, "socket {}", path.display()),
+        }
+    }
+}
+
 /// Why a local end could not be taken.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     /// Somebody listens there.
-    #[error("{local} is in use{}", by(.holder.as_deref()))]
+    #[error("{wanted} is in use{}", by(.holder.as_deref()))]
     Busy {
         /// The port or socket.
-        local: String,
+        wanted: Wanted,
         /// Who, where the system tells: a program's name and process id, untrusted.
         holder: Option<String>,
     },
     /// A port below 1024, or a directory that is not ours.
-    #[error("{local} is not for this user to take")]
+    #[error("{wanted} is not for this user to take")]
     Denied {
         /// The port or socket.
-        local: String,
+        wanted: Wanted,
     },
     /// No address of this machine.
     #[error("{address} is not an address of this machine")]
@@ -61,10 +79,10 @@ pub enum BindError {
     #[error("{} is there and is no socket", .0.display())]
     NotASocket(PathBuf),
     /// Anything else.
-    #[error("{local} cannot be taken: {cause}")]
+    #[error("{wanted} cannot be taken: {cause}")]
     Failed {
         /// The port or socket.
-        local: String,
+        wanted: Wanted,
         /// The system's word.
         cause: io::Error,
     },
@@ -76,34 +94,38 @@ fn by(holder: Option<&str>) -> String {
 
 impl BindError {
     /// What to try.
-    pub fn hint(&self) -> Option<String> {
+    pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Busy { local, .. } if local.starts_with("socket ") => {
-                Some("choose another path, or end what listens there".to_owned())
-            }
-            Self::Busy { .. } => {
-                Some("choose another local port, or let one be found: `:REMOTE` or `local = 0`".to_owned())
-            }
-            Self::Denied { local } if local.starts_with("port ") => {
-                Some("ports below 1024 want privileges; choose one above".to_owned())
-            }
+            Self::Busy {
+                wanted: Wanted::Socket(_),
+                ..
+            } => Some("choose another path, or end what listens there"),
+            Self::Busy {
+                wanted: Wanted::Port(_),
+                ..
+            } => Some("choose another local port, or let one be found: `:REMOTE` or `local = 0`"),
+            Self::Denied {
+                wanted: Wanted::Port(_),
+            } => Some("ports below 1024 want privileges; choose one above"),
             Self::NotOurs { .. } => Some(
-                "leave the address out for loopback, or take one that this machine has (`*` is all of them)"
-                    .to_owned(),
+                "leave the address out for loopback, or take one that this machine has (`*` is all of them)",
             ),
-            Self::NotASocket(_) => Some("choose another path; what is there is left alone".to_owned()),
-            Self::Denied { .. } | Self::Failed { .. } => None,
+            Self::NotASocket(_) => Some("choose another path; what is there is left alone"),
+            Self::Denied {
+                wanted: Wanted::Socket(_),
+            }
+            | Self::Failed { .. } => None,
         }
     }
 
-    pub(super) fn from_io(local: String, cause: io::Error, holder: impl FnOnce() -> Option<String>) -> Self {
+    pub(super) fn from_io(wanted: Wanted, cause: io::Error, holder: impl FnOnce() -> Option<String>) -> Self {
         match cause.kind() {
             io::ErrorKind::AddrInUse => Self::Busy {
-                local,
+                wanted,
                 holder: holder(),
             },
-            io::ErrorKind::PermissionDenied => Self::Denied { local },
-            _ => Self::Failed { local, cause },
+            io::ErrorKind::PermissionDenied => Self::Denied { wanted },
+            _ => Self::Failed { wanted, cause },
         }
     }
 }
@@ -133,7 +155,7 @@ impl Listener {
             }),
             #[cfg(not(unix))]
             Local::Socket(path) => Err(BindError::Failed {
-                local: path.display().to_string(),
+                wanted: Wanted::Socket(path.clone()),
                 cause: io::Error::from(io::ErrorKind::Unsupported),
             }),
         }
@@ -142,8 +164,9 @@ impl Listener {
     /// Both loopbacks with one port, or the one that this machine has. Programs ask for `localhost` and get
     /// either.
     async fn on_loopback(port: u16) -> Result<Self, BindError> {
-        let mut last = None;
-        for _ in 0..TRIES {
+        let mut tries = 0;
+        loop {
+            tries += 1;
             let first = match on_address((Ipv4Addr::LOCALHOST, port).into()).await {
                 Err(BindError::NotOurs { .. }) => {
                     let only = on_address((Ipv6Addr::LOCALHOST, port).into()).await?;
@@ -154,18 +177,13 @@ impl Listener {
             let taken = port_of(&first).unwrap_or(port);
             match on_address((Ipv6Addr::LOCALHOST, taken).into()).await {
                 Ok(second) => return Ok(Self::tcp(Bind::Loopback, first, Some(second))),
-                Err(error @ (BindError::Busy { .. } | BindError::Denied { .. })) if port == 0 => {
-                    last = Some(error);
-                }
+                // That one was taken on this side alone: another one.
+                Err(BindError::Busy { .. } | BindError::Denied { .. }) if port == 0 && tries < TRIES => {}
                 Err(error @ (BindError::Busy { .. } | BindError::Denied { .. })) => return Err(error),
                 // A machine without IPv6.
                 Err(_) => return Ok(Self::tcp(Bind::Loopback, first, None)),
             }
         }
-        Err(last.unwrap_or(BindError::Busy {
-            local: "every port that was tried".to_owned(),
-            holder: None,
-        }))
     }
 
     fn tcp(bind: Bind, first: TcpListener, second: Option<TcpListener>) -> Self {
@@ -284,8 +302,7 @@ async fn on_address(address: SocketAddr) -> Result<TcpListener, BindError> {
                 address: address.ip(),
             };
         }
-        let local = format!("port {} on {}", address.port(), address.ip());
-        BindError::from_io(local, cause, || who::listens_on(address.port()))
+        BindError::from_io(Wanted::Port(address), cause, || who::listens_on(address.port()))
     })
 }
 
@@ -348,7 +365,7 @@ mod tests {
         let port = other.local_addr().unwrap().port();
         let error = bind(&format!("{port}:80")).await.unwrap_err();
         assert!(
-            matches!(&error, BindError::Busy { local, .. } if local.ends_with("::1")),
+            matches!(&error, BindError::Busy { wanted: Wanted::Port(address), .. } if address.is_ipv6()),
             "{error}"
         );
     }

@@ -8,7 +8,7 @@ use std::{fs, os};
 use rustix::fs::Mode;
 use tokio::net::{UnixListener, UnixSocket, UnixStream};
 
-use super::listener::BindError;
+use super::listener::{BindError, Wanted};
 
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 1024;
@@ -26,8 +26,7 @@ impl SocketFile {
     /// Binds the path for this user alone. A socket that a crash left behind, on which nobody listens, is
     /// removed first; a live one, or any other file, is never touched.
     pub(super) fn bind(path: &Path) -> Result<Self, BindError> {
-        let local = format!("socket {}", path.display());
-        let failed = |cause: io::Error| BindError::from_io(local.clone(), cause, || None);
+        let failed = |cause: io::Error| failed(path, cause);
         clear_away(path)?;
         let socket = UnixSocket::new_stream().map_err(failed)?;
         // Before it has a name, so that there is no moment in which others could connect. Linux takes the
@@ -66,6 +65,10 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
     Some((meta.dev(), meta.ino()))
 }
 
+fn failed(path: &Path, cause: io::Error) -> BindError {
+    BindError::from_io(Wanted::Socket(path.to_owned()), cause, || None)
+}
+
 fn clear_away(path: &Path) -> Result<(), BindError> {
     let Ok(meta) = fs::symlink_metadata(path) else {
         return Ok(());
@@ -73,16 +76,16 @@ fn clear_away(path: &Path) -> Result<(), BindError> {
     if !meta.file_type().is_socket() {
         return Err(BindError::NotASocket(path.to_owned()));
     }
-    let local = format!("socket {}", path.display());
+    let found = Some((meta.dev(), meta.ino()));
     match os::unix::net::UnixStream::connect(path) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            // Between these two lines nobody can have bound it: the name is taken by the stale file.
-            fs::remove_file(path).map_err(|cause| BindError::from_io(local, cause, || None))
+        // Unless another one has cleared it away too, and listens there by now.
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused && identity(path) == found => {
+            fs::remove_file(path).map_err(|cause| failed(path, cause))
         }
         // Gone this moment.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(BindError::Denied { local }),
-        Ok(_) | Err(_) => Err(BindError::Busy { local, holder: None }),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(failed(path, error)),
+        Ok(_) | Err(_) => Err(failed(path, io::ErrorKind::AddrInUse.into())),
     }
 }
 
