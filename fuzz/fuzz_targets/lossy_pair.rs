@@ -7,15 +7,16 @@ use std::time::Duration;
 use libfuzzer_sys::fuzz_target;
 use ssmx_fuzz::protocol::delivery::incoming::{Arrival, Incoming};
 use ssmx_fuzz::protocol::delivery::outgoing::Limits;
-use ssmx_fuzz::protocol::message::{Message, MessageType};
+use ssmx_fuzz::protocol::message::{Message, MessageType, PayloadType};
 use ssmx_fuzz::protocol::session::Session;
-use ssmx_fuzz::{Counting, acknowledgement, start, stream_data};
+use ssmx_fuzz::samples::{Counting, acknowledgement, stream_data};
+use ssmx_fuzz::{input, start};
 
 fuzz_target!(|fate: &[u8]| {
     let mut now = start();
-    let mut session = Session::new(Limits::SHELL, Box::new(Counting(0)));
+    let mut session = Session::new(Limits::SHELL, Box::new(Counting::default()));
     // The session is a shell's: it is ready with the first output.
-    session.handle_message(now, &stream_data(0, 1, &b"$ "[..]).encode());
+    session.handle_message(now, &stream_data(0, PayloadType::OUTPUT, &b"$ "[..]).encode());
     let sent: Vec<u8> = (0..fate.len() * 40).map(|at| (at % 251) as u8).collect();
     session.write(sent.clone().into());
     let mut agent = Incoming::default();
@@ -74,6 +75,6 @@ fn arrive(
         Arrival::Dropped => return,
     }
     if acknowledged {
-        session.handle_message(now, &acknowledgement(&MessageType::InputStreamData, sequence));
+        session.handle_message(now, &acknowledgement(&input(sequence)));
     }
 }

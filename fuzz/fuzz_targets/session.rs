@@ -10,14 +10,19 @@ use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use ssmx_fuzz::protocol::crypto::{DataKey, KEY_LENGTH};
 use ssmx_fuzz::protocol::delivery::outgoing::Limits;
-use ssmx_fuzz::protocol::message::{Message, MessageType};
+use ssmx_fuzz::protocol::message::{Message, MessageType, PayloadType};
 use ssmx_fuzz::protocol::payload::{Flag, Size};
 use ssmx_fuzz::protocol::session::Session;
-use ssmx_fuzz::{Counting, acknowledgement, start, stream_data};
+use ssmx_fuzz::samples::{Counting, acknowledgement, stream_data};
+use ssmx_fuzz::{input, start};
 
 #[derive(Debug, Arbitrary)]
 enum Operation {
-    Hear { sequence: i8, payload_type: u8, payload: Vec<u8> },
+    Hear {
+        sequence: i8,
+        payload_type: u8,
+        payload: Vec<u8>,
+    },
     HearFar(i64, Vec<u8>),
     HearBytes(Vec<u8>),
     Handshake(Wish),
@@ -60,37 +65,44 @@ fn is_trial(payload: &[u8]) -> bool {
     payload.iter().all(|byte| *byte == 0)
 }
 
-fuzz_target!(|input: (bool, Vec<Operation>)| {
-    let (port, operations) = input;
+fuzz_target!(|story: (bool, Vec<Operation>)| {
+    let (port, operations) = story;
     let limits = if port { Limits::PORT } else { Limits::SHELL };
     let mut now = start();
-    let mut session = Session::new(limits, Box::new(Counting(0)));
+    let mut session = Session::new(limits, Box::new(Counting::default()));
     let mut sent: BTreeMap<i64, Message> = BTreeMap::new();
     for operation in operations {
         match operation {
-            Operation::Hear { sequence, payload_type, payload } => {
-                let message = stream_data(sequence.into(), payload_type.into(), payload);
+            Operation::Hear {
+                sequence,
+                payload_type,
+                payload,
+            } => {
+                let message = stream_data(sequence.into(), PayloadType(payload_type.into()), payload);
                 session.handle_message(now, &message.encode());
             }
             Operation::HearFar(sequence, payload) => {
-                session.handle_message(now, &stream_data(sequence, 1, payload).encode());
+                session.handle_message(now, &stream_data(sequence, PayloadType::OUTPUT, payload).encode());
             }
             Operation::HearBytes(bytes) => session.handle_message(now, &bytes),
             Operation::Handshake(wish) => {
-                session.handle_message(now, &stream_data(0, 5, handshake(&wish)).encode());
+                session.handle_message(
+                    now,
+                    &stream_data(0, PayloadType::HANDSHAKE_REQUEST, handshake(&wish)).encode(),
+                );
             }
             Operation::Closed(payload) => {
                 let message = Message {
                     message_type: MessageType::ChannelClosed,
-                    ..stream_data(0, 0, payload)
+                    ..stream_data(0, PayloadType::NONE, payload)
                 };
                 session.handle_message(now, &message.encode());
             }
             Operation::Acknowledge(sequence) => {
-                session.handle_message(now, &acknowledgement(&MessageType::InputStreamData, sequence.into()));
+                session.handle_message(now, &acknowledgement(&input(sequence.into())));
             }
             Operation::AcknowledgeFar(sequence) => {
-                session.handle_message(now, &acknowledgement(&MessageType::InputStreamData, sequence));
+                session.handle_message(now, &acknowledgement(&input(sequence)));
             }
             Operation::Write(bytes) => session.write(bytes.into()),
             Operation::Interrupt(bytes) => session.interrupt(bytes.into()),
@@ -113,7 +125,9 @@ fuzz_target!(|input: (bool, Vec<Operation>)| {
             Operation::Transmit(most) => {
                 for _ in 0..most {
                     let closed = session.is_closed();
-                    let Some(bytes) = session.poll_transmit(now) else { break };
+                    let Some(bytes) = session.poll_transmit(now) else {
+                        break;
+                    };
                     let message = Message::decode(&bytes).expect("what is sent can be read");
                     assert!(!message.payload.is_empty() && message.created != 0);
                     if message.message_type == MessageType::Acknowledge {
@@ -138,7 +152,10 @@ fuzz_target!(|input: (bool, Vec<Operation>)| {
         }
         while session.poll_event().is_some() {}
         if let Some(due) = session.poll_timeout() {
-            assert!(due < now + Duration::from_secs(3600), "a timer that nobody lives to see");
+            assert!(
+                due < now + Duration::from_secs(3600),
+                "a timer that nobody lives to see"
+            );
         }
     }
 });

@@ -20,7 +20,12 @@ enum Operation {
     Abort(u8),
     Take(u8, u16),
     /// A frame for a stream that may be open.
-    Hear { command: u8, stream: u8, data: Vec<u8>, cut: u8 },
+    Hear {
+        command: u8,
+        stream: u8,
+        data: Vec<u8>,
+        cut: u8,
+    },
     HearBytes(Vec<u8>),
     Transmit(u16),
     Wait(u16),
@@ -62,7 +67,12 @@ fuzz_target!(|input: (bool, Vec<Operation>)| {
                     mux.taken(id, taken);
                 }
             }
-            Operation::Hear { command, stream, data, cut } => {
+            Operation::Hear {
+                command,
+                stream,
+                data,
+                cut,
+            } => {
                 let id = nth(stream).map_or(u32::from(stream), |id| id.0);
                 let length = u16::try_from(data.len()).unwrap_or(u16::MAX);
                 let mut frame = vec![1, command % 5];

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::counting::Counting;
 use super::delivery::outgoing::Limits;
 use super::handshake::{PortMode, SessionType};
 use super::message::{Message, MessageType, PayloadType};
 use super::payload::{Acknowledgement, Flag, Size};
+use super::samples::Counting;
 use super::session::{CLIENT_VERSION, Event, Session};
 
 struct Recorded {

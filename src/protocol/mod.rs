@@ -2,8 +2,6 @@
 //! out.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
-#[cfg(test)]
-mod counting;
 pub mod crypto;
 pub mod delivery;
 #[cfg(test)]
@@ -14,5 +12,7 @@ pub mod message;
 #[cfg(test)]
 mod pair;
 pub mod payload;
+#[cfg(test)]
+mod samples;
 pub mod session;
 pub mod smux;

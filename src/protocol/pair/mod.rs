@@ -12,14 +12,13 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use uuid::Uuid;
 
-use super::counting::Counting;
 use super::crypto::DataKey;
 use super::delivery::outgoing::Limits;
 use super::delivery::window::Bounds;
-use super::message::{FIN, Message, MessageType, PayloadType, SYN};
-use super::payload::{Acknowledgement, Size};
+use super::message::{Message, MessageType, PayloadType};
+use super::payload::Size;
+use super::samples::{Counting, acknowledgement, stream_data};
 use super::session::{Event, Session};
 use crate::secret::Secret;
 use agent::{Agent, Opening};
@@ -63,39 +62,6 @@ fn start() -> Instant {
 
 fn session(limits: Limits) -> Session {
     Session::new(limits, Box::new(Counting::default()))
-}
-
-fn stream_data(sequence: i64, payload_type: PayloadType, payload: impl Into<Bytes>) -> Message {
-    Message {
-        message_type: MessageType::OutputStreamData,
-        schema_version: 1,
-        created: 1,
-        sequence,
-        flags: if sequence == 0 { SYN } else { 0 },
-        id: Uuid::from_u128(0xa9e4_0000_u128 + u128::from(sequence.unsigned_abs())),
-        payload_type,
-        payload: payload.into(),
-    }
-}
-
-fn acknowledgement(of: &Message) -> Vec<u8> {
-    let payload = Acknowledgement {
-        acknowledged_message_type: of.message_type.name().to_owned(),
-        acknowledged_message_id: of.id.to_string(),
-        acknowledged_message_sequence_number: of.sequence,
-        is_sequential_message: true,
-    };
-    Message {
-        message_type: MessageType::Acknowledge,
-        schema_version: 1,
-        created: 1,
-        sequence: 0,
-        flags: SYN | FIN,
-        id: Uuid::nil(),
-        payload_type: PayloadType::NONE,
-        payload: payload.encode(),
-    }
-    .encode()
 }
 
 fn pattern(salt: u8) -> Vec<u8> {
