@@ -63,12 +63,16 @@ pub(super) async fn carry(
         port: None,
         end: None,
         trouble: None,
-        far: Arc::default(),
+        far: Arc::new(Far {
+            process: child.id(),
+            ..Far::default()
+        }),
     };
     let mut relays = JoinSet::new();
     let end = tokio::select! {
         end = carry_on(&mut said, &mut relays, connections, report) => end,
         status = child.wait() => {
+            said.far.left.store(true, Ordering::SeqCst);
             // What it said last may still be in the pipe, and tells why before it is known that it has gone.
             drop(timeout(LAST_WORDS, said.hear_all(report)).await);
             said.far.gone.store(true, Ordering::SeqCst);
@@ -104,10 +108,21 @@ struct Said {
 struct Far {
     /// Connections that it could not reach the port for, and that are still to be closed for it.
     unreachable: AtomicUsize,
-    /// The plugin has left, or is about to.
+    /// The plugin's process.
+    process: Option<u32>,
+    /// It has ended; why is still to be read.
+    left: AtomicBool,
+    /// The plugin has left, or is about to, and has said why.
     gone: AtomicBool,
     /// Why, as programs are told.
     why: OnceLock<Refusal>,
+}
+
+impl Far {
+    /// Whether the plugin's end is under way, so that it is about to be known why.
+    fn is_leaving(&self) -> bool {
+        self.left.load(Ordering::SeqCst) || self.process.is_some_and(plugin::is_leaving)
+    }
 }
 
 impl Said {
@@ -267,9 +282,11 @@ impl Relay {
                         self.counters.received(count);
                         link.send(ToLink::Data(buffer.split().freeze()));
                     }
-                    Ok(0) | Err(_) => {
+                    end @ (Ok(0) | Err(_)) => {
                         far_finished = true;
-                        if self.ends(&link, answered).await == Reached::No {
+                        // Of a reset nobody knows what it has thrown away: it stays one.
+                        let word = end.map_or(ToLink::Refused(Refusal::Failed), |_| ToLink::Finished);
+                        if self.ends(&link, answered, word).await == Reached::No {
                             return Reached::No;
                         }
                     }
@@ -295,10 +312,13 @@ impl Relay {
         }
     }
 
-    /// The plugin has closed the connection: it has ended, or was never made, or the plugin has left.
-    async fn ends(&self, link: &Link, answered: bool) -> Reached {
+    /// The plugin has closed the connection: it has ended, which is told with this word, or was never made, or the
+    /// plugin has left.
+    async fn ends(&self, link: &Link, answered: bool, word: ToLink) -> Reached {
         let take_one = |count: usize| count.checked_sub(1);
-        for _ in 0..if answered { 1 } else { DOUBTS } {
+        let last_words = Instant::now() + LAST_WORDS;
+        let mut doubts = if answered { 1 } else { DOUBTS };
+        while doubts > 0 {
             sleep(DOUBT).await;
             let unreachable = &self.far.unreachable;
             if !answered
@@ -309,13 +329,17 @@ impl Relay {
                 link.send(ToLink::Refused(Refusal::Refused));
                 return Reached::No;
             }
-            if self.far.gone.load(Ordering::SeqCst) {
+            let leaving = self.far.is_leaving();
+            if self.far.gone.load(Ordering::SeqCst) || (leaving && Instant::now() >= last_words) {
                 let why = self.far.why.get().copied().unwrap_or(Refusal::Failed);
                 link.send(ToLink::Refused(why));
                 return Reached::Yes;
             }
+            if !leaving {
+                doubts -= 1;
+            }
         }
-        link.send(ToLink::Finished);
+        link.send(word);
         Reached::Yes
     }
 }

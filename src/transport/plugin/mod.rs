@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::process::ExitStatus;
 
 pub use find::{Found, is_same_file, on_path, ourselves};
-pub(in crate::transport) use start::{Call, dismiss};
+pub(in crate::transport) use start::{Call, dismiss, is_leaving};
 
 use crate::ids::Version;
 

@@ -160,6 +160,24 @@ fn leave_with_us(command: &mut Command) {
 #[cfg(not(target_os = "linux"))]
 fn leave_with_us(_command: &mut Command) {}
 
+/// Whether a process is on its way out. Its connections are closed before anybody can wait for its end.
+#[cfg(target_os = "linux")]
+pub(in crate::transport) fn is_leaving(process: u32) -> bool {
+    /// The kernel's `PF_EXITING`, one of the flags in proc_pid_stat(5).
+    const EXITING: u64 = 4;
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    // The name before them may hold anything, parentheses included.
+    let after_name = stat.rsplit_once(')').map(|(_, fields)| fields);
+    let flags = after_name.and_then(|fields| fields.split_whitespace().nth(6)?.parse::<u64>().ok());
+    flags.is_some_and(|flags| flags & EXITING != 0)
+}
+
+/// Other systems do not tell.
+#[cfg(not(target_os = "linux"))]
+pub(in crate::transport) fn is_leaving(_process: u32) -> bool {
+    false
+}
+
 /// Tells the plugin to leave, and sees that it does.
 pub(in crate::transport) async fn dismiss(child: &mut Child) {
     if let Some(pid) = child
@@ -202,6 +220,24 @@ mod tests {
 
     /// Signals go to the whole process, hence to every test that listens.
     static SIGNALS: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_process_that_has_ended_is_leaving_until_it_is_waited_for() {
+        assert!(!is_leaving(std::process::id()));
+        let mut child = std::process::Command::new("cat")
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        assert!(!is_leaving(child.id()));
+        let process = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(process, rustix::process::Signal::KILL).unwrap();
+        let ended = rustix::process::WaitIdOptions::EXITED | rustix::process::WaitIdOptions::NOWAIT;
+        rustix::process::waitid(rustix::process::WaitId::Pid(process), ended).unwrap();
+        assert!(is_leaving(child.id()));
+        child.wait().unwrap();
+        assert!(!is_leaving(process.as_raw_nonzero().get().cast_unsigned()));
+    }
 
     fn plugin(path: PathBuf) -> Plugin {
         Plugin {
