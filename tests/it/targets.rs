@@ -292,9 +292,7 @@ fn each_half_may_be_denied_alone() {
     assert_eq!(id_of(&env, &["nas.office.example.com"]), "mi-0a1b2c3d4e5f60009");
     let told = env.run(&["ls"]);
     assert_eq!(told.status, 0, "{told}");
-    assert_snapshot!(told.stderr, @r"
-    warning: EC2 did not tell its instances (the IAM action `ec2:DescribeInstances` is denied); shown is what SSM knows: no states, and machines' own names
-    ");
+    assert_snapshot!(told.stderr, @"warning: EC2 did not tell its instances (the IAM action `ec2:DescribeInstances` is denied); shown is what SSM knows: no states, and machines' own names");
     deny("ssm:DescribeInstanceInformation");
     assert_snapshot!(env.run(&["ls"]), @r#"
     [status 254]
