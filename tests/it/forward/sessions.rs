@@ -348,7 +348,8 @@ fn a_target_that_stands_still_keeps_only_its_own_bytes_back() {
     // The agent is as good as it was: longer than an agent that is gone is waited for, nothing is closed.
     assert!(counted.recv_timeout(Duration::from_secs(20)).is_err());
     go_on.send(()).unwrap();
-    assert_eq!(counted.recv_timeout(PATIENCE).unwrap(), LENGTH as u64);
+    // Half a second, and on a machine that is busy otherwise so much longer.
+    assert_eq!(counted.recv_timeout(4 * PATIENCE).unwrap(), LENGTH as u64);
     writer.join().unwrap().unwrap();
 }
 
