@@ -41,11 +41,11 @@ pub(super) async fn carry(
         events,
         writer,
         connections,
-        greeting: VecDeque::new(),
+        greeting: Some(VecDeque::new()),
         report,
     };
     loop {
-        let connection = match session.next_connection(turns).await? {
+        let connection = match session.next_connection().await? {
             Next::Connection(connection) => connection,
             Next::End(end) => return Ok(end),
         };
@@ -67,8 +67,9 @@ struct Session<'a> {
     events: &'a mut Events,
     writer: &'a Writer,
     connections: &'a mut Connections,
-    /// What a server said before the session's one connection came.
-    greeting: VecDeque<Bytes>,
+    /// What a server said before the first connection came: the agent dialled when the session began. It dials
+    /// again for a connection that says something.
+    greeting: Option<VecDeque<Bytes>>,
     report: &'a (dyn Fn(Report) + Send + Sync),
 }
 
@@ -78,18 +79,19 @@ enum Next {
 }
 
 impl Session<'_> {
-    async fn next_connection(&mut self, turns: Turns) -> Result<Next, TransportError> {
+    async fn next_connection(&mut self) -> Result<Next, TransportError> {
         loop {
-            let held: usize = self.greeting.iter().map(Bytes::len).sum();
+            let held: usize = self.greeting.iter().flatten().map(Bytes::len).sum();
             tokio::select! {
                 connection = self.connections.next.recv() => return Ok(match connection {
                     Some(connection) => Next::Connection(connection),
                     None => Next::End(CarryEnd::Retired),
                 }),
                 event = self.events.next(), if held < BUDGET => match event {
-                    Some(Event::Output(bytes)) if turns == Turns::One => self.greeting.push_back(bytes),
-                    // Of a connection that has gone.
-                    Some(Event::Output(_)) => {}
+                    // Without a greeting to keep it is of a connection that has gone.
+                    Some(Event::Output(bytes)) => if let Some(greeting) = &mut self.greeting {
+                        greeting.push_back(bytes);
+                    },
                     other => if let Some(end) = heard(other, self.report)? {
                         return Ok(Next::End(end));
                     },
@@ -113,8 +115,9 @@ impl Session<'_> {
         let mut unsent: VecDeque<Bytes> = VecDeque::new();
         let mut pace = Pace::new(self.connections.rate_limit);
         let mut untaken = 0;
-        for bytes in self.greeting.drain(..) {
+        for bytes in self.greeting.take().into_iter().flatten() {
             untaken += bytes.len();
+            self.connections.counters.received(bytes.len());
             link.send(ToLink::Data(bytes));
         }
         let mut gone = false;
