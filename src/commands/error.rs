@@ -25,6 +25,8 @@ impl Exit {
 pub enum Kind {
     /// 252: the words or the config are wrong, unknown and ambiguous names included.
     Usage,
+    /// 252 too: the words can be meant, and no node fits them; one may later.
+    Absent,
     /// 252 too: what the config wants to be asked was not answered, or nobody is there who could.
     Unanswered,
     /// 253: credentials or region.
@@ -137,6 +139,11 @@ impl CommandError {
         &self.hints
     }
 
+    /// What ssmx was doing, without the causes.
+    pub fn sentence(&self) -> &str {
+        &self.message
+    }
+
     /// The sentence and its causes in one line, for where it is told beside other things.
     pub fn summary(&self) -> String {
         let causes = self.causes.iter().map(String::as_str);
@@ -161,7 +168,7 @@ impl CommandError {
     /// The exit status by product rules.
     pub fn status(&self) -> u8 {
         match self.kind {
-            Kind::Usage | Kind::Unanswered => 252,
+            Kind::Usage | Kind::Absent | Kind::Unanswered => 252,
             Kind::Credentials => 253,
             Kind::Refused => 254,
             Kind::Failed => 255,

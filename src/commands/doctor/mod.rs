@@ -150,7 +150,7 @@ async fn of_target(ctx: &Context, words: &str, document: Option<&str>) -> Result
     let resolved = match resolved {
         Ok(resolved) => resolved,
         // Nothing here bears that name: the other scopes are looked through for it.
-        Err(error) if error.kind == Kind::Usage => {
+        Err(error) if error.kind == Kind::Absent => {
             let looking = elsewhere::named(ctx, target);
             let found = ctx.ui().progress("looking into the other scopes", looking).await;
             return found

@@ -5,6 +5,7 @@
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::say;
 use super::wish::{Leads, Wish};
 use crate::aws::session::ConnectionStatus;
 use crate::commands::carry::stream_endpoints;
@@ -15,6 +16,7 @@ use crate::commands::targets::{PickArgs, Purpose, Resolved};
 use crate::config::values::{Confirm, Sessions};
 use crate::ids::Scope;
 use crate::transport::forward::{BoxFuture, Freshness, Remedy, Route, RouteError, Routes};
+use crate::ui::text::escape;
 
 /// A session that asks for its way.
 pub struct Ask {
@@ -194,11 +196,12 @@ async fn find(
     }
     let own = preset.and_then(|preset| preset.transport);
     let transport = consent::transport_of_preset(ctx, wish.transport, own, resolved.aws.profile())?;
-    let doing = match wish.leads {
-        Leads::To(_) => "forward a port through",
-        Leads::Anywhere => "open a SOCKS5 proxy through",
+    let doing = match (&wish.leads, &wish.preset) {
+        (Leads::To(_), Some(name)) => format!("open `{name}` to {} through", say::destination(wish)),
+        (Leads::To(_), None) => format!("forward {} through", say::destination(wish)),
+        (Leads::Anywhere, _) => "open a SOCKS5 proxy through".to_owned(),
     };
-    let reason = consent::obtain(ctx, consent, doing, &resolved)?;
+    let reason = consent::obtain(ctx, consent, &doing, &resolved)?;
     let sessions = sessions(ctx, wish, resolved.aws.profile())?;
     let stream_endpoints = stream_endpoints(ctx, resolved.aws.profile())?;
     let label = match &resolved.node.name {
@@ -264,11 +267,19 @@ pub async fn first_online(ctx: &Context, wish: &Wish, pick: PickArgs) -> Result<
                 let trouble = format!("{} is not connected to Session Manager", resolved.node.id);
                 troubles.push((target.clone(), CommandError::new(Kind::Refused, trouble)));
             }
-            // A word that is wrong stays so, and nobody wants to find out on the day of an outage.
+            // A word that is wrong stays so, and nobody wants to find out on the day of an outage. A node that is not
+            // there may be about to be replaced; or its name is mistyped, so it is said.
             Err(error) if matches!(error.kind, Kind::Usage | Kind::Unanswered) || wish.targets.len() == 1 => {
                 return Err(error);
             }
-            Err(error) => troubles.push((target.clone(), error)),
+            Err(error) => {
+                if error.kind == Kind::Absent {
+                    let name = escape(&wish.name);
+                    ctx.ui()
+                        .warn(&format!("{name}: passed over: {}", escape(error.sentence())));
+                }
+                troubles.push((target.clone(), error));
+            }
         }
     }
     let kind = troubles.last().map_or(Kind::Refused, |(_, error)| error.kind);

@@ -51,10 +51,7 @@ pub fn failure(wish: &Wish, error: ForwardError, trouble: Option<CommandError>) 
 /// The line that says where a forward listens, where it leads and through which node: `prod-db  127.0.0.1:15432 →
 /// db.internal:5432 via prod-bastion (i-…)`.
 pub fn ready_line(wish: &Wish, listener: &str, via: Option<&str>) -> String {
-    let remote = match &wish.leads {
-        Leads::To(Remote { host: None, port }) => format!("port {port}"),
-        leads => leads.to_string(),
-    };
+    let remote = destination(wish);
     let through = match via {
         Some(via) => escape(via).into_owned(),
         None => format!(
@@ -67,6 +64,14 @@ pub fn ready_line(wish: &Wish, listener: &str, via: Option<&str>) -> String {
         escape(&wish.name),
         escape(listener)
     )
+}
+
+/// Where a forward leads, in words.
+pub fn destination(wish: &Wish) -> String {
+    match &wish.leads {
+        Leads::To(Remote { host: None, port }) => format!("port {port}"),
+        leads => leads.to_string(),
+    }
 }
 
 /// What is known of the session when a forward is ready.

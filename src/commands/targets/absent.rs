@@ -20,7 +20,7 @@ impl Search<'_> {
         let criterion = words::criterion(&self.wanted);
         let kind = match self.wanted.id() {
             Some(_) => Kind::Refused,
-            None => Kind::Usage,
+            None => Kind::Absent,
         };
         let mut failure = CommandError::new(kind, format!("no node in {scope} {criterion}"))
             .because(format!("searched: {scope} by {}", scope::way(aws)));

@@ -48,7 +48,10 @@ pub(super) fn verdict(ended: Ended, freshness: Freshness, history: History) -> V
         Ended::NotStarted(error) => {
             let cause = error.to_string();
             match (&error.kind, history) {
-                (ErrorKind::TargetNotConnected, _) if freshness == Freshness::Remembered => {
+                // Where rights go by tags, an instance that is gone is denied.
+                (ErrorKind::TargetNotConnected | ErrorKind::AccessDenied { .. } | ErrorKind::NotFound, _)
+                    if freshness == Freshness::Remembered =>
+                {
                     Verdict::Again { cause }
                 }
                 (
@@ -251,10 +254,15 @@ mod tests {
 
     #[test]
     fn a_remembered_node_is_looked_up_once_more() {
-        assert!(matches!(
-            not_started(ErrorKind::TargetNotConnected, Freshness::Remembered, History::New),
-            Verdict::Again { .. }
-        ));
+        let denied = ErrorKind::AccessDenied {
+            action: String::new(),
+        };
+        for kind in [ErrorKind::TargetNotConnected, ErrorKind::NotFound, denied] {
+            assert!(matches!(
+                not_started(kind, Freshness::Remembered, History::New),
+                Verdict::Again { .. }
+            ));
+        }
         assert!(matches!(
             not_started(ErrorKind::TargetNotConnected, Freshness::Fresh, History::New),
             Verdict::Over(_)

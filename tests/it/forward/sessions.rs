@@ -236,7 +236,7 @@ fn the_first_interrupt_lets_connections_finish_and_the_second_does_not() {
     let mut forward = Running::start(&env, &[NODE, &spec(service(echo))]);
     let mut open = carried(&forward);
     forward.signal(Signal::INT);
-    forward.expect("ending; 1 open connections have a moment");
+    forward.expect("ending; one open connection has a moment");
     until("no more connections are taken", || {
         TcpStream::connect(("127.0.0.1", forward.port)).is_err()
     });
@@ -249,7 +249,7 @@ fn the_first_interrupt_lets_connections_finish_and_the_second_does_not() {
     let mut forward = Running::start(&env, &[NODE, &spec(service(echo))]);
     let open = carried(&forward);
     forward.signal(Signal::INT);
-    forward.expect("ending; 1 open connections");
+    forward.expect("ending; one open connection has");
     let second = Instant::now();
     let (status, said) = forward.interrupt(Signal::INT);
     assert_eq!(status, 130, "{said}");
@@ -355,17 +355,60 @@ fn a_target_that_stands_still_keeps_only_its_own_bytes_back() {
 
 #[test]
 fn a_node_that_is_away_for_a_while_is_waited_for() {
+    // One that is terminated bears no name any more: its successor may, in a while.
+    for away in [State::Stopped, State::Terminated] {
+        let env = TestEnv::new();
+        let forward = Running::start(&env, &["name=prod-bastion", &spec(service(echo))]);
+        env.sandbox.world().set_state(NODE, away);
+        lose(&env, Resume::Unknown);
+        forward.expect("no session (");
+        // A connection waits meanwhile.
+        let mut early = forward.connect();
+        early.write_all(b"x").unwrap();
+        env.sandbox.world().set_state(NODE, State::Running);
+        early.read_exact(&mut [0]).unwrap();
+        forward.check_echo(1000, 1);
+    }
+}
+
+#[test]
+fn a_name_in_a_list_that_nobody_bears_is_passed_over() {
     let env = TestEnv::new();
-    let forward = Running::start(&env, &["name=prod-bastion", &spec(service(echo))]);
-    env.sandbox.world().set_state(NODE, State::Stopped);
+    env.config(&format!(
+        "[presets.db]\ntarget = [\"name=prod-bastion\", \"name=prod-web\"]\nport = {}\nlocal = 0\n",
+        service(echo)
+    ));
+    let passed_over = "db: passed over: no node in 111122223333 eu-west-2 fits `name=prod-bastion`";
+    let forward = Running::start(&env, &["db", "-p", "prod"]);
+    assert_eq!(newest(&env).1, NODE);
+    env.sandbox.world().set_state(NODE, State::Terminated);
     lose(&env, Resume::Unknown);
-    forward.expect("no session (");
-    // A connection waits meanwhile.
-    let mut early = forward.connect();
-    early.write_all(b"x").unwrap();
-    env.sandbox.world().set_state(NODE, State::Running);
-    early.read_exact(&mut [0]).unwrap();
+    forward.expect(passed_over);
+    forward.reach_echo();
+    assert_eq!(newest(&env).1, WEB);
+    // And from the start.
+    let forward = Running::start(&env, &["db", "-p", "prod"]);
+    forward.expect(passed_over);
     forward.check_echo(1000, 1);
+    assert_eq!(newest(&env).1, WEB);
+    env.sandbox.world().set_state(WEB, State::Terminated);
+    let told = env.run(&["forward", "db", "-p", "prod"]);
+    assert_eq!(told.status, 252, "{told}");
+}
+
+#[test]
+fn a_remembered_node_that_is_denied_is_looked_up_once_more() {
+    let env = TestEnv::new();
+    let words = ["--idle-timeout", "1s", "name=prod-bastion", &spec(service(echo))];
+    let forward = Running::start(&env, &words);
+    forward.expect("unused, so its session was ended");
+    let look_ups = || env.sandbox.calls_of("ec2:DescribeInstances").len();
+    let (before, started) = (look_ups(), starts(&env));
+    env.sandbox
+        .faults()
+        .add(ApiFault::new("ssm:StartSession", Effect::Deny).times(1));
+    forward.check_echo(1000, 1);
+    assert_eq!((look_ups(), starts(&env)), (before + 1, started + 2));
 }
 
 #[test]
@@ -460,6 +503,11 @@ fn an_old_agents_forward_is_ready_once_its_port_was_reached() {
         .edit(NODE, |node| node.agent.version = "3.0.161.0".to_owned());
     let port = service(echo);
     Running::start(&env, &[NODE, &spec(port)]).check_echo(1000, 1);
+    // Its agent has dialled when the session began, and a server that speaks first has spoken.
+    let forward = Running::start(&env, &[NODE, &spec(greeter("220 hello"))]);
+    let mut heard = [0; 9];
+    forward.connect().read_exact(&mut heard).unwrap();
+    assert_eq!(heard, *b"220 hello");
     let told = env.run(&["forward", NODE, ":nowhere.internal:80"]);
     assert_eq!((told.status, told.stdout.as_str()), (255, ""), "{told}");
     assert!(told.stderr.contains("cannot be carried"), "{told}");
