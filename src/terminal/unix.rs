@@ -4,7 +4,7 @@ use std::io;
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 
 use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind};
 
 use super::Size;
 
@@ -147,16 +147,51 @@ pub enum Heard {
     Ended(i32),
 }
 
-/// The signals that a session listens for. From its creation on they no longer kill the process.
+/// The signals that a session listens for. From its creation on they no longer kill the process. What was ignored
+/// when the process started stays so: nohup(1) says that it is to outlive the terminal, and a shell that what it
+/// runs in the background minds no Ctrl-C.
 #[derive(Debug)]
 pub struct Signals {
-    terminate: Signal,
-    hangup: Signal,
-    interrupt: Signal,
-    quit: Signal,
-    stop: Signal,
-    go_on: Signal,
-    resize: Signal,
+    terminate: Ear,
+    hangup: Ear,
+    interrupt: Ear,
+    quit: Ear,
+    stop: Ear,
+    go_on: Ear,
+    resize: Ear,
+}
+
+/// Listens for one signal; `None` where it is ignored.
+#[derive(Debug)]
+struct Ear(Option<Signal>);
+
+impl Ear {
+    fn listen(kind: SignalKind) -> io::Result<Self> {
+        if is_ignored(kind) {
+            return Ok(Self(None));
+        }
+        Ok(Self(Some(tokio::signal::unix::signal(kind)?)))
+    }
+
+    /// The next one. Cancel-safe.
+    async fn recv(&mut self) {
+        match &mut self.0 {
+            Some(signal) => drop(signal.recv().await),
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// Whether the process was started with the signal ignored, and nobody has listened for it since.
+#[expect(unsafe_code, reason = "there is no safe way to ask")]
+fn is_ignored(kind: SignalKind) -> bool {
+    // SAFETY: all bytes zero are a sigaction; with no new action the call only writes the present one into it.
+    let (asked, action) = unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        let asked = libc::sigaction(kind.as_raw_value(), std::ptr::null(), &raw mut action);
+        (asked, action)
+    };
+    asked == 0 && action.sa_sigaction == libc::SIG_IGN
 }
 
 impl Signals {
@@ -165,14 +200,15 @@ impl Signals {
     /// # Errors
     /// When the system refuses.
     pub fn listen() -> io::Result<Self> {
+        let raw = |signal: rustix::process::Signal| SignalKind::from_raw(signal.as_raw());
         Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            hangup: signal(SignalKind::hangup())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            quit: signal(SignalKind::quit())?,
-            stop: signal(SignalKind::from_raw(rustix::process::Signal::TSTP.as_raw()))?,
-            go_on: signal(SignalKind::from_raw(rustix::process::Signal::CONT.as_raw()))?,
-            resize: signal(SignalKind::window_change())?,
+            terminate: Ear::listen(SignalKind::terminate())?,
+            hangup: Ear::listen(SignalKind::hangup())?,
+            interrupt: Ear::listen(SignalKind::interrupt())?,
+            quit: Ear::listen(SignalKind::quit())?,
+            stop: Ear::listen(raw(rustix::process::Signal::TSTP))?,
+            go_on: Ear::listen(raw(rustix::process::Signal::CONT))?,
+            resize: Ear::listen(SignalKind::window_change())?,
         })
     }
 
@@ -198,11 +234,11 @@ impl Signals {
     pub async fn ended_beside_child(&mut self) -> i32 {
         loop {
             tokio::select! {
-                _ = self.terminate.recv() => return SignalKind::terminate().as_raw_value(),
-                _ = self.hangup.recv() => return SignalKind::hangup().as_raw_value(),
-                _ = self.interrupt.recv() => {}
-                _ = self.quit.recv() => {}
-                _ = self.stop.recv() => {}
+                () = self.terminate.recv() => return SignalKind::terminate().as_raw_value(),
+                () = self.hangup.recv() => return SignalKind::hangup().as_raw_value(),
+                () = self.interrupt.recv() => {}
+                () = self.quit.recv() => {}
+                () = self.stop.recv() => {}
             }
         }
     }
@@ -221,13 +257,13 @@ impl Signals {
     /// The next signal of any kind. Cancel-safe.
     pub async fn next(&mut self) -> Heard {
         tokio::select! {
-            _ = self.resize.recv() => Heard::Resized,
-            _ = self.stop.recv() => Heard::Stopped,
-            _ = self.go_on.recv() => Heard::Continued,
-            _ = self.terminate.recv() => Heard::Ended(SignalKind::terminate().as_raw_value()),
-            _ = self.hangup.recv() => Heard::Ended(SignalKind::hangup().as_raw_value()),
-            _ = self.interrupt.recv() => Heard::Ended(SignalKind::interrupt().as_raw_value()),
-            _ = self.quit.recv() => Heard::Ended(SignalKind::quit().as_raw_value()),
+            () = self.resize.recv() => Heard::Resized,
+            () = self.stop.recv() => Heard::Stopped,
+            () = self.go_on.recv() => Heard::Continued,
+            () = self.terminate.recv() => Heard::Ended(SignalKind::terminate().as_raw_value()),
+            () = self.hangup.recv() => Heard::Ended(SignalKind::hangup().as_raw_value()),
+            () = self.interrupt.recv() => Heard::Ended(SignalKind::interrupt().as_raw_value()),
+            () = self.quit.recv() => Heard::Ended(SignalKind::quit().as_raw_value()),
         }
     }
 }

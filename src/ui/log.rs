@@ -10,7 +10,7 @@ use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _, Registry};
 
-use super::{is_raw, write_talk};
+use super::{is_raw, talk};
 use crate::private;
 
 /// How much was asked for, and where lines go that would spoil the screen.
@@ -86,7 +86,7 @@ impl Write for Lines {
         match ASIDE.get() {
             // A log that cannot be written is no reason to disturb a shell.
             Some(aside) if is_raw() => drop(aside.write(bytes)),
-            _ => write_talk(&String::from_utf8_lossy(bytes)),
+            _ => talk::write(&String::from_utf8_lossy(bytes)),
         }
         Ok(bytes.len())
     }

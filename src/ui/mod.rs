@@ -5,12 +5,14 @@ pub mod output;
 pub mod picker;
 pub mod progress;
 pub mod prompt;
+mod talk;
 pub mod text;
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anstyle::{AnsiColor, Style};
+pub use talk::Beside;
 
 /// Where colour is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -170,6 +172,11 @@ impl Ui {
         self.talk(Some(("error", ERROR)), line);
     }
 
+    /// Waits until what was said is written, where that is done beside the work: before somebody else writes.
+    pub fn settle(&self) {
+        talk::settle();
+    }
+
     /// From now on the terminal is raw, or no longer: talk has to return the cursor itself, and begins on a
     /// line of its own, since somebody else's words stand on this one.
     pub fn set_screen(&self, screen: Screen) {
@@ -189,7 +196,7 @@ impl Ui {
             Some((label, _)) => format!("{label}: {line}\n"),
             None => format!("{line}\n"),
         };
-        write_talk(&text);
+        talk::write(&text);
     }
 }
 
@@ -199,15 +206,4 @@ fn is_raw() -> bool {
 
 fn has_left() -> bool {
     LEFT.load(Ordering::Relaxed)
-}
-
-/// Nobody is left to tell when stderr itself fails.
-fn write_talk(text: &str) {
-    let mut err = io::stderr().lock();
-    if is_raw() {
-        drop(err.write_all(format!("\r\n{}", text.replace('\n', "\r\n")).as_bytes()));
-    } else {
-        drop(err.write_all(text.as_bytes()));
-    }
-    drop(err.flush());
 }

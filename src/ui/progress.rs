@@ -4,7 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use super::text::truncate;
-use super::{Presence, Ui, has_left, write_talk};
+use super::{Presence, Ui, has_left, talk};
 
 /// How long work may take before somebody wonders.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -52,7 +52,7 @@ impl Line {
         // One that wrapped could not be taken off again.
         let columns = dialoguer::console::Term::stderr().size().1;
         let shown = truncate(doing, usize::from(columns).saturating_sub(2).max(10));
-        write_talk(&format!("\r{shown}…\x1b[K"));
+        talk::write(&format!("\r{shown}…\x1b[K"));
         doing.clone_into(&mut self.0);
     }
 }
@@ -60,7 +60,7 @@ impl Line {
 impl Drop for Line {
     fn drop(&mut self) {
         if !has_left() {
-            write_talk("\r\x1b[K");
+            talk::write("\r\x1b[K");
         }
     }
 }

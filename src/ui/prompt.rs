@@ -5,11 +5,14 @@ use std::io;
 use dialoguer::theme::SimpleTheme;
 use dialoguer::{Confirm, Input};
 
+use super::talk;
+
 /// Yes or no; Enter alone means no. `None`: the person left with Ctrl-C or Escape.
 ///
 /// # Errors
 /// The terminal's own.
 pub fn confirm(question: &str) -> io::Result<Option<bool>> {
+    talk::settle();
     answer(
         Confirm::with_theme(&SimpleTheme)
             .with_prompt(question)
@@ -24,6 +27,7 @@ pub fn confirm(question: &str) -> io::Result<Option<bool>> {
 /// # Errors
 /// The terminal's own.
 pub fn line(question: &str) -> io::Result<Option<String>> {
+    talk::settle();
     let typed = Input::<String>::with_theme(&SimpleTheme)
         .with_prompt(question)
         .allow_empty(true)

@@ -15,7 +15,7 @@ use ssmx_sandbox::scenario::Document;
 use crate::env::TestEnv;
 use crate::forward::far::{deaf_port, service};
 use crate::terminal::Terminal;
-use crate::tools::{clis, plugins_of};
+use crate::tools::{children_of, clis};
 
 const NODE: &str = "i-0a1b2c3d4e5f60003";
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -72,7 +72,7 @@ async fn a_shell_of_the_aws_cli() {
         assert!(terminal.is_raw(), "{:?}", client.cli);
         // Version 2 of this machine is from before the environment; newer ones keep the token out of sight.
         if client.cli != Path::new("/usr/bin/aws") {
-            let plugin = plugins_of(terminal.pid())[0].as_raw_nonzero();
+            let plugin = children_of(terminal.pid())[0].as_raw_nonzero();
             let plugin = fs::read(format!("/proc/{plugin}/cmdline")).unwrap();
             let plugin = String::from_utf8_lossy(&plugin).replace('\0', " ");
             assert!(
@@ -334,7 +334,7 @@ async fn a_terminated_plugin_ends_its_session() {
     for client in clients(&Scenario::demo).into_iter().take(1) {
         let mut terminal = forward(&client, server, 0);
         port_told(&mut terminal).await;
-        kill_process(plugins_of(terminal.pid())[0], Signal::TERM).unwrap();
+        kill_process(children_of(terminal.pid())[0], Signal::TERM).unwrap();
         terminal.expect("Exiting session with sessionId: ").await;
         terminal.finish().await;
         assert_eq!(client.env.sandbox.calls_of("ssm:TerminateSession").len(), 1);

@@ -14,7 +14,7 @@ use ssmx_sandbox::fault::Faults;
 use crate::env::TestEnv;
 use crate::forward::far::{NODE, deaf_port, echo, service};
 use crate::forward::running::{Running, until};
-use crate::tools::plugins_of;
+use crate::tools::children_of;
 
 const PLUGIN: &str = "session-manager-plugin";
 
@@ -44,7 +44,7 @@ fn our_listener_leads_through_the_plugins_port() {
     ourselves(&mut env);
     let spec = format!(":{}", service(echo));
     let mut forward = Running::start(&env, &through_plugin(&[NODE, &spec]));
-    assert_eq!(plugins_of(forward.pid()).len(), 1);
+    assert_eq!(children_of(forward.pid()).len(), 1);
     thread::scope(|scope| {
         for _ in 0..10 {
             scope.spawn(|| forward.check_echo(100_000, 3));
@@ -59,7 +59,7 @@ fn our_listener_leads_through_the_plugins_port() {
     stream.read_exact(&mut heard).unwrap();
     assert_eq!(heard, *b"hello");
     drop(stream);
-    let plugin = plugins_of(forward.pid())[0];
+    let plugin = children_of(forward.pid())[0];
     let (_, said) = forward.interrupt(Signal::INT);
     assert!(!said.contains("Waiting for connections"), "{said}");
     assert!(!is_alive(plugin), "the plugin has left too");
@@ -112,7 +112,7 @@ fn a_plugin_that_dies_is_started_again() {
     let mut held = forward.connect();
     held.write_all(b"x").unwrap();
     held.read_exact(&mut [0]).unwrap();
-    kill_process(plugins_of(forward.pid())[0], Signal::KILL).unwrap();
+    kill_process(children_of(forward.pid())[0], Signal::KILL).unwrap();
     let error = held.read(&mut [0; 8]).unwrap_err();
     assert_eq!(
         error.kind(),
@@ -133,7 +133,7 @@ fn the_plugin_goes_with_a_forward_that_is_killed() {
     let spec = format!(":{}", service(echo));
     let mut forward = Running::start(&env, &through_plugin(&[NODE, &spec]));
     forward.check_echo(1000, 3);
-    let plugin = plugins_of(forward.pid())[0];
+    let plugin = children_of(forward.pid())[0];
     assert!(is_alive(plugin));
     kill_process(forward.pid(), Signal::KILL).unwrap();
     until("the plugin has gone", || !is_alive(plugin));
@@ -264,7 +264,7 @@ fn a_forward_whose_agent_is_not_understood_goes_through_the_plugin() {
     forward.expect("since its agent is not understood");
     forward.expect("another one goes through the plugin");
     assert_eq!((starts(&env), ends(&env)), (2, 1), "the first is ended before");
-    assert_eq!(plugins_of(forward.pid()).len(), 1);
+    assert_eq!(children_of(forward.pid()).len(), 1);
     forward.check_echo(1_000_000, 3);
     forward.interrupt(Signal::INT);
     assert_eq!(env.run(&["sessions", "-o", "name"]).ok(), "", "none is left");

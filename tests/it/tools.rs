@@ -47,8 +47,8 @@ pub fn tool(name: &str) -> Option<PathBuf> {
     found
 }
 
-/// The plugins that a program has started: its children.
-pub fn plugins_of(program: Pid) -> Vec<Pid> {
+/// What a program has started, such as a plugin.
+pub fn children_of(program: Pid) -> Vec<Pid> {
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").unwrap().flatten() {
         let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else {
@@ -63,4 +63,10 @@ pub fn plugins_of(program: Pid) -> Vec<Pid> {
         }
     }
     found
+}
+
+/// `T` for one that is stopped.
+pub fn state_of(process: Pid) -> char {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", process.as_raw_nonzero())).unwrap();
+    stat.rsplit(") ").next().unwrap().chars().next().unwrap()
 }

@@ -1,14 +1,16 @@
 //! Forwards of one process, from their listeners to their ends.
 
-use std::collections::VecDeque;
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::LocalBoxFuture;
 use tokio::process::Child;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
 
 use super::child::{self, End};
 use super::ending::{self, Ending};
@@ -24,6 +26,10 @@ use crate::commands::context::Context;
 use crate::commands::error::{CommandError, Exit};
 use crate::commands::targets::PickArgs;
 use crate::transport::forward::{ForwardError, Interrupts, Listener, Notice, Notices, Stop};
+use crate::ui::Beside;
+
+/// How long sessions may take to end before somebody wonders.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What a process of forwards is to do.
 pub struct Job<'a> {
@@ -68,18 +74,15 @@ impl Notices for Pass {
 /// # Errors
 /// When one of them could not be kept up, and when ssmx was interrupted.
 pub async fn run(ctx: &Context, mut job: Job<'_>, listeners: Vec<Listener>) -> Result<Exit, CommandError> {
+    let _talk = Beside::begin();
     let mut interrupts = Interrupts::listen()?;
     let asks_ahead = job.watch.is_some() && consent::may_ask(ctx, job.consent)?;
     let (notices, heard) = mpsc::unbounded_channel();
     let (asks, asked) = mpsc::unbounded_channel();
     let (stop, stopped) = watch::channel(Stop::GoOn);
-    let mut tasks = JoinSet::new();
-    let mut forwards = Vec::new();
-    for (index, ((wish, plan), listener)) in std::mem::take(&mut job.wishes)
-        .into_iter()
-        .zip(listeners)
-        .enumerate()
-    {
+    // Nothing is started before all has been agreed and said that may fail.
+    let mut begun = Vec::new();
+    for ((wish, plan), listener) in std::mem::take(&mut job.wishes).into_iter().zip(listeners) {
         let mut forward = Forward::new(wish, &listener);
         if plan.begins_ready() {
             if asks_ahead {
@@ -92,6 +95,11 @@ pub async fn run(ctx: &Context, mut job: Job<'_>, listeners: Vec<Listener>) -> R
             forward.ready = Ready::Yes;
             forward.announce(ctx, None, job.command.is_empty())?;
         }
+        begun.push((forward, plan, listener));
+    }
+    let mut tasks = JoinSet::new();
+    let mut forwards = Vec::new();
+    for (index, (forward, plan, listener)) in begun.into_iter().enumerate() {
         let counters = Arc::clone(&forward.counters);
         forwards.push(forward);
         let routes = Arc::new(Asking::new(index, asks.clone()));
@@ -109,6 +117,8 @@ pub async fn run(ctx: &Context, mut job: Job<'_>, listeners: Vec<Listener>) -> R
     if let Some(watch) = &mut job.watch {
         watch.begun(forwards.iter().map(Forward::begun).collect());
     }
+    let waits = |(index, forward): (usize, &Forward)| (forward.ready == Ready::NotYet).then_some(index);
+    let begins = forwards.iter().enumerate().filter_map(waits).collect();
     let mut running = Running {
         ctx,
         forwards,
@@ -120,8 +130,10 @@ pub async fn run(ctx: &Context, mut job: Job<'_>, listeners: Vec<Listener>) -> R
         browser: job.browser,
         child: None,
         begun: false,
+        begins,
         stop,
         ending: None,
+        patience: None,
     };
     running.carry(tasks, heard, asked, interrupts, job.watch).await
 }
@@ -140,8 +152,12 @@ struct Running<'a> {
     child: Option<Child>,
     /// Whether all were ready.
     begun: bool,
+    /// The forwards that are about to ask for their first way.
+    begins: BTreeSet<usize>,
     stop: watch::Sender<Stop>,
     ending: Option<Ending>,
+    /// When whoever wants it to end is told that it takes its time.
+    patience: Option<Instant>,
 }
 
 type Answering<'a> = LocalBoxFuture<'a, (Answered, Option<Known>)>;
@@ -155,14 +171,16 @@ impl<'a> Running<'a> {
         mut interrupts: Interrupts,
         mut watch: Option<&mut dyn Watch>,
     ) -> Result<Exit, CommandError> {
-        let mut waiting: VecDeque<Ask> = VecDeque::new();
+        let mut waiting: Vec<Ask> = Vec::new();
         let mut answering: Option<Answering<'a>> = None;
         self.begin_if_ready(&mut watch);
         loop {
-            if answering.is_none()
-                && let Some(ask) = waiting.pop_front()
-            {
-                answering = Some(self.answer(ask));
+            // A person is asked in the order of the words: all that begin at once ask for their way at once.
+            if answering.is_none() && self.begins.is_empty() {
+                let first = waiting.iter().enumerate().min_by_key(|(_, ask)| ask.forward);
+                if let Some((first, _)) = first {
+                    answering = Some(self.answer(waiting.remove(first)));
+                }
             }
             let foreground = match self.child {
                 Some(_) => Foreground::Child,
@@ -177,7 +195,10 @@ impl<'a> Running<'a> {
                     }
                     // Until then it is said at a terminal.
                     let stamp = (watch.is_some() && self.begun).then(jiff::Timestamp::now);
-                    self.hear(index, &notice, stamp)?;
+                    if let Err(error) = self.hear(index, &notice, stamp) {
+                        // Nobody reads what it says: its sessions are ended all the same.
+                        self.end(Ending::Failed(error));
+                    }
                     self.begin_if_ready(&mut watch);
                 }
                 Some(ended) = tasks.join_next() => match ended {
@@ -185,6 +206,7 @@ impl<'a> Running<'a> {
                         if let Some(watch) = &mut watch {
                             watch.ended(index, result.as_ref().err());
                         }
+                        self.begins.remove(&index);
                         self.ended(index, result);
                         if tasks.is_empty() {
                             break;
@@ -199,7 +221,10 @@ impl<'a> Running<'a> {
                     answering = None;
                     self.answered(answered, route);
                 }
-                Some(ask) = asked.recv() => waiting.push_back(ask),
+                Some(ask) = asked.recv() => {
+                    self.begins.remove(&ask.forward);
+                    waiting.push(ask);
+                }
                 status = child::wait(&mut self.child) => {
                     self.child = None;
                     let exit = match status {
@@ -210,6 +235,10 @@ impl<'a> Running<'a> {
                 }
                 signal = next_signal(&mut interrupts, foreground) => self.interrupted(signal).await,
                 () = asked_to_stop(&mut watch) => self.end(Ending::Asked),
+                () = pending_until(self.patience) => {
+                    self.patience = None;
+                    self.ctx.ui().say("still ending the sessions (Ctrl-C again: do not wait)");
+                }
             }
         }
         while let Ok((_, notice @ Notice::NotEnded(..))) = heard.try_recv() {
@@ -301,6 +330,7 @@ impl<'a> Running<'a> {
         if self.command.is_empty() {
             return;
         }
+        self.ctx.ui().settle();
         let ends: Vec<End> = self.forwards.iter().map(|forward| forward.end.clone()).collect();
         match child::spawn(self.command, &ends) {
             Ok(child) => self.child = Some(child),
@@ -359,8 +389,14 @@ impl<'a> Running<'a> {
             .sum();
         if open > 0 {
             ui.say(&format!(
-                "ending; {open} open connections have a moment (Ctrl-C again: now)"
+                "ending; {} a moment (Ctrl-C again: now)",
+                match open {
+                    1 => "one open connection has".to_owned(),
+                    open => format!("{open} open connections have"),
+                }
             ));
+        } else {
+            self.patience = Some(Instant::now() + PATIENCE);
         }
         self.end(Ending::Signal(signal));
     }
@@ -398,7 +434,7 @@ enum Foreground {
 
 async fn next_signal(interrupts: &mut Interrupts, foreground: Foreground) -> i32 {
     match foreground {
-        Foreground::Child => interrupts.next_beside_child().await,
+        Foreground::Child => interrupts.next_with_child().await,
         Foreground::Ours => interrupts.next().await,
     }
 }
@@ -406,6 +442,13 @@ async fn next_signal(interrupts: &mut Interrupts, foreground: Foreground) -> i32
 async fn pending_if_none<T>(future: &mut Option<LocalBoxFuture<'_, T>>) -> T {
     match future {
         Some(future) => future.await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn pending_until(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
         None => std::future::pending().await,
     }
 }

@@ -216,6 +216,7 @@ impl Detached {
 
     /// From now on nobody is asked, and what is said goes into the log.
     fn leave_terminal(&self) -> io::Result<()> {
+        self.ui.settle();
         let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
         rustix::stdio::dup2_stdin(&null)?;
         rustix::stdio::dup2_stderr(&self.log)?;

@@ -22,12 +22,8 @@ impl Interrupts {
         self.0.ended().await
     }
 
-    /// The same beside a child in the foreground, which key strokes are meant for. Cancel-safe.
-    pub async fn next_beside_child(&mut self) -> i32 {
-        self.0.ended_beside_child().await
-    }
-
-    /// The same where the child stops at Ctrl-Z: this process stops with it. Cancel-safe.
+    /// The same beside a child in the foreground, which key strokes are meant for; where it stops at Ctrl-Z, this
+    /// process stops with it. Cancel-safe.
     pub async fn next_with_child(&mut self) -> i32 {
         self.0.ended_with_child().await
     }

@@ -41,6 +41,7 @@ pub fn pick(
     entries: &[Entry],
     details: &dyn Fn(usize) -> Vec<String>,
 ) -> io::Result<Option<usize>> {
+    super::talk::settle();
     let term = Term::stderr();
     term.hide_cursor()?;
     let chosen = answer(choose(&term, question, entries, details));

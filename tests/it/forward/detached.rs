@@ -15,9 +15,10 @@ use super::running::{check_echo, connect, until};
 use crate::credentials::scenery;
 use crate::env::TestEnv;
 use crate::terminal::Terminal;
+use crate::tools::state_of;
 
 /// What `confirm` asks.
-const QUESTION: &str = "Forward a port through prod-bastion (i-0a1b2c3d4e5f60003) in 111122223333 eu-west-2?";
+const QUESTION: &str = "through prod-bastion (i-0a1b2c3d4e5f60003) in 111122223333 eu-west-2?";
 
 /// A sandbox whose detached forwards end with the story, however that ends.
 struct Detaching(TestEnv);
@@ -532,12 +533,6 @@ fn where_one_of_several_cannot_be_there_is_none_left() {
         there.0.sandbox.calls_of("ssm:TerminateSession").len(),
         there.starts()
     );
-}
-
-/// `T` for one that is stopped.
-fn state_of(process: Pid) -> char {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", process.as_raw_nonzero())).unwrap();
-    stat.rsplit(") ").next().unwrap().chars().next().unwrap()
 }
 
 #[tokio::test]

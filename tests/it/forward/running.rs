@@ -52,19 +52,26 @@ impl Running {
 
     /// Starts this command, which is to print a document for each forward, and waits for the first.
     pub fn of(mut command: Command) -> Self {
+        command.stderr(Stdio::piped());
+        Self::without_talk(command)
+    }
+
+    /// The same where stderr is the command's own affair.
+    pub fn without_talk(mut command: Command) -> Self {
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         let talk = Arc::new(Talk::default());
-        let mut stderr = child.stderr.take().unwrap();
+        let stderr = child.stderr.take();
         let heard = Arc::clone(&talk);
         thread::spawn(move || {
             let mut buffer = [0; 4096];
-            while let Ok(length @ 1..) = stderr.read(&mut buffer) {
-                heard.say(&String::from_utf8_lossy(&buffer[..length]));
+            if let Some(mut stderr) = stderr {
+                while let Ok(length @ 1..) = stderr.read(&mut buffer) {
+                    heard.say(&String::from_utf8_lossy(&buffer[..length]));
+                }
             }
             heard.said.lock().unwrap().ended = true;
             heard.news.notify_all();
