@@ -3,8 +3,13 @@
 //! Each process has a name, and under it a lock that it holds for as long as it lives, a record of what it is, a
 //! control socket and a log. The lock alone says whether it lives: after a crash the system has let go of it,
 //! whatever the files say. Nothing is ever done to a process by its id, which may be another's by then.
+//!
+//! All of it lies in the state directory, for that is there as long as the processes are: the runtime directory is
+//! emptied at the last logout, and unknown to a `cron` job. Homes can be shared by machines, hence a directory for
+//! each.
 
 mod control;
+mod machine;
 mod registry;
 
 use serde::{Deserialize, Serialize};

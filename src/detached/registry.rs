@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::Record;
+use super::machine::machine;
 use crate::private;
 
 /// A log that has grown beyond this begins anew with the next process of its name; the old one is kept once.
@@ -43,8 +44,7 @@ pub enum RegistryError {
 /// Where detached processes are written down.
 #[derive(Debug, Clone)]
 pub struct Registry {
-    runtime: PathBuf,
-    logs: PathBuf,
+    directory: PathBuf,
 }
 
 /// A detached process, by what its files say.
@@ -74,11 +74,14 @@ struct Files {
 }
 
 impl Registry {
-    /// With files that need not survive a restart below `runtime`, and logs below `state`.
-    pub fn new(runtime: &Path, state: &Path) -> Self {
+    /// Below this directory, which other machines may have too.
+    pub fn new(state: &Path) -> Self {
+        Self::of_machine(state, &machine())
+    }
+
+    fn of_machine(state: &Path, machine: &str) -> Self {
         Self {
-            runtime: runtime.join("forwards"),
-            logs: state.join("forwards"),
+            directory: state.join("forwards").join(machine),
         }
     }
 
@@ -88,7 +91,7 @@ impl Registry {
     /// When it is taken, or is no name.
     pub fn claim(&self, name: &str) -> Result<Claim, RegistryError> {
         let files = self.files(name)?;
-        own_directory(&self.runtime)?;
+        own_directory(&self.directory)?;
         let lock = private::lock_file(&files.lock).map_err(|cause| io_error(&files.lock, cause))?;
         match lock.try_lock() {
             Ok(()) => {}
@@ -105,10 +108,10 @@ impl Registry {
     /// # Errors
     /// When the directory cannot be read.
     pub fn entries(&self) -> Result<Vec<Entry>, RegistryError> {
-        let read = match fs::read_dir(&self.runtime) {
+        let read = match fs::read_dir(&self.directory) {
             Ok(read) => read,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(cause) => return Err(io_error(&self.runtime, cause)),
+            Err(cause) => return Err(io_error(&self.directory, cause)),
         };
         let mut entries: Vec<Entry> = read
             .flatten()
@@ -168,7 +171,7 @@ impl Registry {
     /// When it is no name.
     pub fn log(&self, name: &str) -> Result<PathBuf, RegistryError> {
         self.files(name)?;
-        Ok(self.logs.join(format!("{name}.log")))
+        Ok(self.directory.join(format!("{name}.log")))
     }
 
     /// Opens the log to write behind what is there.
@@ -177,9 +180,9 @@ impl Registry {
     /// When it cannot be.
     pub fn open_log(&self, name: &str) -> Result<File, RegistryError> {
         let path = self.log(name)?;
-        own_directory(&self.logs)?;
+        own_directory(&self.directory)?;
         if fs::metadata(&path).is_ok_and(|meta| meta.len() > LONGEST_LOG) {
-            let old = self.logs.join(format!("{name}.log.old"));
+            let old = self.directory.join(format!("{name}.log.old"));
             fs::rename(&path, &old).map_err(|cause| io_error(&path, cause))?;
         }
         private::append(&path).map_err(|cause| io_error(&path, cause))
@@ -194,7 +197,7 @@ impl Registry {
         if !sound {
             return Err(RegistryError::Name(name.to_owned()));
         }
-        let file = |suffix: &str| self.runtime.join(format!("{name}.{suffix}"));
+        let file = |suffix: &str| self.directory.join(format!("{name}.{suffix}"));
         Ok(Files {
             lock: file("lock"),
             record: file("json"),
@@ -261,7 +264,7 @@ mod tests {
 
     fn registry() -> (tempfile::TempDir, Registry) {
         let directory = tempfile::tempdir().unwrap();
-        let registry = Registry::new(&directory.path().join("run"), &directory.path().join("state"));
+        let registry = Registry::new(directory.path());
         (directory, registry)
     }
 
@@ -319,6 +322,18 @@ mod tests {
     }
 
     #[test]
+    fn another_machine_that_has_the_same_home_has_its_own() {
+        let home = tempfile::tempdir().unwrap();
+        let here = Registry::of_machine(home.path(), "here");
+        let there = Registry::of_machine(home.path(), "there");
+        let claim = here.claim("a").unwrap();
+        claim.record(&record("a")).unwrap();
+        assert_eq!(there.entries().unwrap(), []);
+        drop(there.claim("a").unwrap());
+        assert!(here.entry("a").unwrap().lives);
+    }
+
+    #[test]
     fn names_stay_within_the_directory() {
         let (_directory, registry) = registry();
         for bad in ["", ".", "..", "a/b", "-x", "a b", "\u{e9}", &"x".repeat(49)] {
@@ -336,11 +351,11 @@ mod tests {
         let claim = registry.claim("a").unwrap();
         claim.record(&record("a")).unwrap();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        assert_eq!(mode(&registry.runtime), 0o700);
+        assert_eq!(mode(&registry.directory), 0o700);
         assert_eq!(mode(&claim.files.record), 0o600);
         drop(registry.open_log("a").unwrap());
         assert_eq!(mode(&registry.log("a").unwrap()), 0o600);
-        fs::set_permissions(&registry.runtime, fs::Permissions::from_mode(0o777)).unwrap();
+        fs::set_permissions(&registry.directory, fs::Permissions::from_mode(0o777)).unwrap();
         assert!(matches!(registry.claim("b"), Err(RegistryError::NotPrivate(_))));
     }
 }

@@ -47,10 +47,9 @@ pub fn without_word(mut words: Vec<OsString>) -> (Vec<OsString>, Starter) {
 /// # Errors
 /// Where the user has no home.
 pub fn registry(ctx: &Context) -> Result<Registry, CommandError> {
-    let places = ctx.places();
-    match (&places.runtime, &places.state) {
-        (Some(runtime), Some(state)) => Ok(Registry::new(runtime, state)),
-        _ => Err(CommandError::failed(
+    match &ctx.places().state {
+        Some(state) => Ok(Registry::new(state)),
+        None => Err(CommandError::failed(
             "detached forwards need a place for their files, and this user has no home directory",
         )),
     }
@@ -197,10 +196,7 @@ impl Detached {
             started: jiff::Timestamp::now(),
             words: words.to_vec(),
         })?;
-        let control = Control::listen(claim.socket()).map_err(|error| {
-            let socket = claim.socket().display();
-            CommandError::failed(format!("cannot listen on {socket}")).because(error)
-        })?;
+        let control = Control::listen(claim.socket()).map_err(|error| not_listening(&claim, &error))?;
         let known = Arc::new(Mutex::new(Known::default()));
         let stop = Arc::new(Notify::new());
         tokio::spawn(serve(control, Arc::clone(&known), Arc::clone(&stop)));
@@ -234,6 +230,19 @@ impl Detached {
             change(status);
         }
     }
+}
+
+fn not_listening(claim: &Claim, error: &io::Error) -> CommandError {
+    let socket = claim.socket().display();
+    let wanted = match error.kind() {
+        io::ErrorKind::InvalidInput => "with a shorter path",
+        _ => "on a file system that can hold sockets",
+    };
+    CommandError::failed(format!("cannot listen on {socket}, by which the forward is to be asked"))
+        .because(error)
+        .hint(format!(
+            "name a directory {wanted} by `XDG_STATE_HOME`, whenever you ask for detached forwards"
+        ))
 }
 
 async fn serve(control: Control, known: Arc<Mutex<Known>>, stop: Arc<Notify>) {

@@ -93,9 +93,7 @@ impl Detaching {
     }
 
     fn record(&self, name: &str) -> std::path::PathBuf {
-        self.0
-            .home()
-            .join(format!(".local/state/ssmx/run/forwards/{name}.json"))
+        self.0.detached_file(&format!("{name}.json"))
     }
 
     fn process(&self, name: &str) -> Pid {
@@ -132,6 +130,34 @@ fn a_detached_forward_lives_is_listed_and_ends() {
     assert_eq!(ended.status, 0, "{ended}");
     assert_eq!(there.list().len(), 0);
     assert_eq!(there.0.sandbox.calls_of("ssm:TerminateSession").len(), 1);
+}
+
+#[test]
+fn a_detached_forward_outlives_what_is_emptied_at_the_last_logout() {
+    let mut there = Detaching::new();
+    let runtime = tempfile::tempdir().unwrap();
+    there
+        .0
+        .set("XDG_RUNTIME_DIR", &runtime.path().display().to_string());
+    there.start(&[NODE, &spec(service(echo)), "--name", "a"]);
+    drop(runtime);
+    assert_eq!(there.state(), "up");
+    // As `cron` would start it.
+    there.0.unset("XDG_RUNTIME_DIR");
+    assert_eq!(there.state(), "up");
+    let told = there.0.run(&["forward", "stop", "a"]);
+    assert_eq!(told.status, 0, "{told}");
+}
+
+#[test]
+fn a_state_directory_deep_down_will_do() {
+    let mut there = Detaching::new();
+    let deep = there.0.home().join("deep".repeat(30));
+    there.0.set("XDG_STATE_HOME", &deep.display().to_string());
+    there.start(&[NODE, &spec(service(echo)), "--name", "a"]);
+    assert_eq!(there.state(), "up");
+    let told = there.0.run(&["forward", "stop", "a"]);
+    assert_eq!(told.status, 0, "{told}");
 }
 
 #[test]
