@@ -39,7 +39,9 @@ impl Address {
     fn of(path: &Path) -> io::Result<Self> {
         let parts = path.parent().zip(path.file_name());
         match parts {
-            Some((directory, name)) if cfg!(target_os = "linux") && path.as_os_str().len() > Self::LONGEST => {
+            Some((directory, name))
+                if cfg!(target_os = "linux") && path.as_os_str().len() > Self::LONGEST =>
+            {
                 let directory = File::open(directory)?;
                 let short = PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd()));
                 Ok(Self {

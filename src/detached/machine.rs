@@ -24,9 +24,13 @@ fn id() -> Option<String> {
         let text = text.trim();
         (!text.is_empty() && text != "uninitialized").then(|| text.to_owned())
     };
-    ["/etc/machine-id", "/var/lib/dbus/machine-id", "/proc/sys/kernel/hostname"]
-        .into_iter()
-        .find_map(read)
+    [
+        "/etc/machine-id",
+        "/var/lib/dbus/machine-id",
+        "/proc/sys/kernel/hostname",
+    ]
+    .into_iter()
+    .find_map(read)
 }
 
 /// Elsewhere homes are the machine's own, and its name changes with the network that it is in.

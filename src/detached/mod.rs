@@ -15,9 +15,9 @@ mod registry;
 use serde::{Deserialize, Serialize};
 
 pub use control::{Asked, Control, ask_status, ask_to_stop};
-pub use registry::{Claim, Entry, Registry, RegistryError};
+pub use registry::{Claim, Entry, LONGEST_NAME, Registry, RegistryError};
 
-/// What a process of forwards is; written once, when it begins.
+/// What a process of forwards is; written when it begins, and once more when it ends by itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// Its name.
@@ -28,6 +28,19 @@ pub struct Record {
     pub started: jiff::Timestamp,
     /// What it was asked for.
     pub words: Vec<String>,
+    /// The names of its forwards.
+    pub forwards: Vec<String>,
+    /// How it has ended by itself.
+    pub ended: Option<Ended>,
+}
+
+/// The end of a process that nobody has asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// When.
+    pub at: jiff::Timestamp,
+    /// How its forwards were then.
+    pub forwards: Vec<ForwardStatus>,
 }
 
 /// How a process is; asked for by its control socket.
@@ -50,6 +63,8 @@ pub struct ForwardStatus {
     pub local: String,
     /// Where it leads.
     pub remote: String,
+    /// What its first line says to scripts.
+    pub ready: serde_json::Value,
     /// Through which node. Untrusted.
     pub via: String,
     /// Its newest session.

@@ -123,7 +123,8 @@ impl Ui {
         }
     }
 
-    /// The terminal is left for good: nobody can be asked any more, and stderr is a log, without colours.
+    /// The terminal is left for good: nobody can be asked any more, and stderr is a log, with the time in place of
+    /// colours.
     pub fn leave_terminal(&self) {
         LEFT.store(true, Ordering::Relaxed);
     }
@@ -189,7 +190,7 @@ impl Ui {
             Some((label, _)) => format!("{label}: {line}\n"),
             None => format!("{line}\n"),
         };
-        write_talk(&text);
+        write_talk(&if has_left() { with_time(&text) } else { text });
     }
 }
 
@@ -199,6 +200,12 @@ fn is_raw() -> bool {
 
 fn has_left() -> bool {
     LEFT.load(Ordering::Relaxed)
+}
+
+/// For a log, which is read long afterwards.
+fn with_time(text: &str) -> String {
+    let now = jiff::Timestamp::now();
+    text.lines().map(|line| format!("{now:.0} {line}\n")).collect()
 }
 
 /// Nobody is left to tell when stderr itself fails.

@@ -2,7 +2,9 @@
 
 mod carried;
 mod detached;
+mod detaching;
 pub mod far;
+mod managed;
 mod programs;
 pub mod running;
 mod sessions;
