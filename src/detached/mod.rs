@@ -9,12 +9,14 @@
 //! each.
 
 mod control;
+mod inherited;
 mod machine;
 mod registry;
 
 use serde::{Deserialize, Serialize};
 
 pub use control::{Asked, Control, ask_status, ask_to_stop};
+pub use inherited::Inherited;
 pub use registry::{Claim, Entry, LONGEST_NAME, Registry, RegistryError};
 
 /// What a process of forwards is; written when it begins, and once more when it ends by itself.

@@ -22,7 +22,7 @@ use super::wish::Wish;
 use crate::commands::context::{Context, Starter};
 use crate::commands::error::{CommandError, Exit, Kind};
 use crate::detached::{
-    Asked, Claim, Control, Ended, ForwardStatus, Record, Registry, RegistryError, Status,
+    Asked, Claim, Control, Ended, ForwardStatus, Inherited, Record, Registry, RegistryError, Status,
 };
 use crate::transport::forward::{BoxFuture, Counters, ForwardError, Interrupts, Notice};
 use crate::ui::Ui;
@@ -153,6 +153,8 @@ pub struct Detached {
     known: Arc<Mutex<Known>>,
     stop: Arc<Notify>,
     progress: Progress,
+    /// Until the terminal is left: the process that waits has the same.
+    inherited: Option<Inherited>,
     claim: Claim,
 }
 
@@ -201,6 +203,7 @@ impl Detached {
         words: &[String],
         wishes: &[(Wish, Plan)],
     ) -> Result<Self, CommandError> {
+        let inherited = Inherited::take();
         let registry = registry(ctx)?;
         let claim = registry.claim(&name)?;
         let log = registry.open_log(&name)?;
@@ -224,6 +227,7 @@ impl Detached {
             known,
             stop,
             progress: Progress::Begun,
+            inherited: Some(inherited),
             claim,
         })
     }
@@ -261,6 +265,7 @@ impl Detached {
     /// From now on nobody is asked, and what is said goes into the log.
     fn leave_terminal(&mut self) -> io::Result<()> {
         let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
+        self.inherited = None;
         rustix::stdio::dup2_stdin(&null)?;
         rustix::stdio::dup2_stderr(&self.log)?;
         self.ui.leave_terminal();

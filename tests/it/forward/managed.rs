@@ -1,6 +1,6 @@
 //! Detached forwards from outside: what they are called, how they are shown, and what is left of them.
 
-use std::fs;
+use std::fs::{self, File};
 
 use rustix::process::{Signal, kill_process};
 use serde_json::json;
@@ -182,6 +182,26 @@ fn a_broken_config_does_not_hide_what_runs() {
     assert!(told.stdout.contains(" up "), "{told}");
     assert!(told.stderr.starts_with("warning: "), "{told}");
     assert!(told.stderr.contains("config.toml"), "{told}");
+}
+
+#[test]
+fn nothing_that_was_open_before_is_held_on_to() {
+    let there = Detaching::new();
+    let lock = there.0.home().join("lk");
+    let mut shell = there.0.other("sh");
+    shell.args([
+        "-c",
+        "exec 9>lk; flock 9; exec \"$0\" \"$@\"",
+        env!("CARGO_BIN_EXE_ssmx"),
+    ]);
+    let started = shell
+        .args(["forward", "--detach", NODE, &spec(service(echo))])
+        .output()
+        .unwrap();
+    assert!(started.status.success(), "{started:?}");
+    assert!(lock.exists());
+    File::open(&lock).unwrap().try_lock().unwrap();
+    assert_eq!(there.state(), "up");
 }
 
 #[test]
