@@ -1,9 +1,13 @@
 //! Detached forwards from outside: what they are called, how they are shown, and what is left of them.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 
 use rustix::process::{Signal, kill_process};
 use serde_json::json;
+use ssmx_sandbox::{Scenario, launch};
 
 use super::detaching::{self, Detaching};
 use super::far::{NODE, echo, service, spec};
@@ -223,4 +227,18 @@ fn a_place_that_cannot_be_had_is_told_in_a_sentence() {
         );
         assert!(told.stderr.contains("\nhint: "), "{told}");
     }
+}
+
+#[tokio::test]
+async fn what_a_newcomer_detaches_ends_with_the_sandbox() {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("a.sock");
+    let spec = format!("{}:80", socket.display());
+    let words: Vec<OsString> = ["forward", "prod-web", &spec, "--detach"]
+        .map(OsString::from)
+        .into();
+    let ssmx = Path::new(env!("CARGO_BIN_EXE_ssmx"));
+    let status = launch::run_program(ssmx, Scenario::demo(), &words).await.unwrap();
+    assert_eq!(status, 0);
+    assert!(UnixStream::connect(&socket).is_err(), "nobody is left behind");
 }
