@@ -31,6 +31,7 @@ pub struct Record {
     /// What it was asked for.
     pub words: Vec<String>,
     /// The names of its forwards.
+    #[serde(default)]
     pub forwards: Vec<String>,
     /// How it has ended by itself.
     pub ended: Option<Ended>,
@@ -52,8 +53,9 @@ pub struct Status {
     pub forwards: Vec<ForwardStatus>,
 }
 
-/// How a forward is.
+/// How a forward is. The process may be of an older program, which knows less.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ForwardStatus {
     /// The preset's name, or one made of the target's.
     pub name: String,

@@ -280,6 +280,10 @@ impl Claim {
 impl Drop for Claim {
     /// The lock's file stays: removed, it could be another's lock by then.
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            // Somebody will want to know: it is seen as dead.
+            return;
+        }
         // What stays is seen as what it is.
         let _ = remove(&self.files.record);
         let _ = remove(&self.files.socket);
@@ -362,6 +366,20 @@ mod tests {
         std::mem::forget(claim);
         let next = registry.claim("a").unwrap();
         assert!(!next.socket().exists());
+    }
+
+    #[test]
+    fn a_panic_leaves_what_a_crash_leaves() {
+        let (_directory, registry) = registry();
+        let claim = registry.claim("a").unwrap();
+        claim.record(&record("a")).unwrap();
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let _claim = claim;
+            panic!("as it happens");
+        }))
+        .unwrap_err();
+        let entry = registry.look("a").unwrap();
+        assert!(!entry.lives && entry.record.is_some());
     }
 
     #[test]
