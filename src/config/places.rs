@@ -1,4 +1,4 @@
-//! Where things lie: the config's files, and the directories for state, cache and sockets.
+//! Where things lie: the config's files, and the directories for state and cache.
 
 use std::path::{Path, PathBuf};
 
@@ -21,12 +21,10 @@ pub struct Places {
     pub working_directory: Option<PathBuf>,
     /// The user's file, whether it exists or not; `None`: there is no home directory.
     pub user_file: Option<UserFile>,
-    /// What has to outlive a restart: trust, the session log, detached forwards' logs. `None`: no home directory.
+    /// What has to outlive a login: trust, the session log, detached forwards. `None`: no home directory.
     pub state: Option<PathBuf>,
     /// What can be fetched anew: snapshots.
     pub cache: Option<PathBuf>,
-    /// Sockets and process ids: gone after a restart, and never on a network file system where that can be had.
-    pub runtime: Option<PathBuf>,
 }
 
 /// The user's file, and whether it has to be there.
@@ -66,11 +64,6 @@ impl Places {
         let cache = env::directory("XDG_CACHE_HOME")
             .map(|dir| dir.join("ssmx"))
             .or_else(|| Some(project.as_ref()?.cache_dir().to_path_buf()));
-        let runtime = project
-            .as_ref()
-            .and_then(|project| project.runtime_dir())
-            .map(Path::to_path_buf)
-            .or_else(|| Some(state.as_ref()?.join("run")));
         Self {
             system_file: PathBuf::from(SYSTEM_FILE),
             working_directory: std::env::current_dir().ok(),
@@ -82,7 +75,6 @@ impl Places {
             ),
             state,
             cache,
-            runtime,
         }
     }
 
@@ -163,7 +155,6 @@ mod tests {
             user_file: None,
             state: None,
             cache: None,
-            runtime: None,
         };
         assert_eq!(places.team_file(), Some(root.path().join("a/b").join(TEAM_FILE)));
     }

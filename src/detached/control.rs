@@ -1,7 +1,9 @@
 //! The control socket: a line of JSON each way.
 
+use std::fs::File;
 use std::io;
-use std::path::Path;
+use std::os::fd::AsRawFd as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -23,6 +25,38 @@ enum Question {
     Stop,
 }
 
+/// A socket's path as the system takes it: one that is too long for an address goes by its directory, on Linux.
+struct Address {
+    path: PathBuf,
+    /// Open for as long as the path is in use.
+    _directory: Option<File>,
+}
+
+impl Address {
+    /// An address of Linux has room for so much and a zero.
+    const LONGEST: usize = 107;
+
+    fn of(path: &Path) -> io::Result<Self> {
+        let parts = path.parent().zip(path.file_name());
+        match parts {
+            Some((directory, name))
+                if cfg!(target_os = "linux") && path.as_os_str().len() > Self::LONGEST =>
+            {
+                let directory = File::open(directory)?;
+                let short = PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd()));
+                Ok(Self {
+                    path: short.join(name),
+                    _directory: Some(directory),
+                })
+            }
+            _ => Ok(Self {
+                path: path.to_owned(),
+                _directory: None,
+            }),
+        }
+    }
+}
+
 /// What a process was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asked {
@@ -40,9 +74,9 @@ impl Control {
     /// Listens at the path, which is free and in a directory that is the user's alone.
     ///
     /// # Errors
-    /// The system's.
+    /// The system's; `InvalidInput` where the path is too long for it.
     pub fn listen(path: &Path) -> io::Result<Self> {
-        UnixListener::bind(path).map(Self)
+        UnixListener::bind(Address::of(path)?.path).map(Self)
     }
 
     /// The next question of anybody. Answering it may wait for a slow asker, but not for long. Cancel-safe: an
@@ -96,7 +130,8 @@ pub async fn ask_to_stop(socket: &Path) -> io::Result<()> {
 
 async fn ask(socket: &Path, question: Question) -> io::Result<String> {
     let talk = async {
-        let (read, mut write) = UnixStream::connect(socket).await?.into_split();
+        let address = Address::of(socket)?;
+        let (read, mut write) = UnixStream::connect(&address.path).await?.into_split();
         let question = serde_json::to_string(&question)?;
         write.write_all(format!("{question}\n").as_bytes()).await?;
         let mut answer = String::new();
@@ -147,6 +182,21 @@ mod tests {
         let (asked, told) = tokio::join!(served, asking);
         assert_eq!(told, status);
         assert_eq!(asked, [Some(Asked::Status), None, Some(Asked::Stop)]);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_path_that_is_too_long_for_an_address_will_do() {
+        let directory = tempfile::tempdir().unwrap();
+        let deep = directory.path().join("deep".repeat(30));
+        std::fs::create_dir(&deep).unwrap();
+        let path = deep.join("a.sock");
+        let control = Control::listen(&path).unwrap();
+        assert!(path.exists());
+        let status = Status::default();
+        let served = async { Control::answer(control.accept().await, &status).await.unwrap() };
+        let (asked, told) = tokio::join!(served, ask_to_stop(&path));
+        assert_eq!((asked, told.unwrap()), (Asked::Stop, ()));
     }
 
     #[tokio::test]

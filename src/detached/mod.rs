@@ -3,16 +3,23 @@
 //! Each process has a name, and under it a lock that it holds for as long as it lives, a record of what it is, a
 //! control socket and a log. The lock alone says whether it lives: after a crash the system has let go of it,
 //! whatever the files say. Nothing is ever done to a process by its id, which may be another's by then.
+//!
+//! All of it lies in the state directory, for that is there as long as the processes are: the runtime directory is
+//! emptied at the last logout, and unknown to a `cron` job. Homes can be shared by machines, hence a directory for
+//! each.
 
 mod control;
+mod inherited;
+mod machine;
 mod registry;
 
 use serde::{Deserialize, Serialize};
 
 pub use control::{Asked, Control, ask_status, ask_to_stop};
-pub use registry::{Claim, Entry, Registry, RegistryError};
+pub use inherited::Inherited;
+pub use registry::{Claim, Entry, LONGEST_NAME, Registry, RegistryError};
 
-/// What a process of forwards is; written once, when it begins.
+/// What a process of forwards is; written when it begins, and once more when it ends by itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// Its name.
@@ -23,6 +30,20 @@ pub struct Record {
     pub started: jiff::Timestamp,
     /// What it was asked for.
     pub words: Vec<String>,
+    /// The names of its forwards.
+    #[serde(default)]
+    pub forwards: Vec<String>,
+    /// How it has ended by itself.
+    pub ended: Option<Ended>,
+}
+
+/// The end of a process that nobody has asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// When.
+    pub at: jiff::Timestamp,
+    /// How its forwards were then.
+    pub forwards: Vec<ForwardStatus>,
 }
 
 /// How a process is; asked for by its control socket.
@@ -32,8 +53,9 @@ pub struct Status {
     pub forwards: Vec<ForwardStatus>,
 }
 
-/// How a forward is.
+/// How a forward is. The process may be of an older program, which knows less.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ForwardStatus {
     /// The preset's name, or one made of the target's.
     pub name: String,
@@ -45,6 +67,8 @@ pub struct ForwardStatus {
     pub local: String,
     /// Where it leads.
     pub remote: String,
+    /// What its first line says to scripts.
+    pub ready: serde_json::Value,
     /// Through which node. Untrusted.
     pub via: String,
     /// Its newest session.

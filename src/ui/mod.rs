@@ -125,7 +125,8 @@ impl Ui {
         }
     }
 
-    /// The terminal is left for good: nobody can be asked any more, and stderr is a log, without colours.
+    /// The terminal is left for good: nobody can be asked any more, and stderr is a log, with the time in place of
+    /// colours.
     pub fn leave_terminal(&self) {
         LEFT.store(true, Ordering::Relaxed);
     }
@@ -196,7 +197,7 @@ impl Ui {
             Some((label, _)) => format!("{label}: {line}\n"),
             None => format!("{line}\n"),
         };
-        talk::write(&text);
+        talk::write(&if has_left() { with_time(&text) } else { text });
     }
 }
 
@@ -206,4 +207,10 @@ fn is_raw() -> bool {
 
 fn has_left() -> bool {
     LEFT.load(Ordering::Relaxed)
+}
+
+/// For a log, which is read long afterwards.
+fn with_time(text: &str) -> String {
+    let now = jiff::Timestamp::now();
+    text.lines().map(|line| format!("{now:.0} {line}\n")).collect()
 }

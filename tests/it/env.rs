@@ -99,6 +99,14 @@ impl TestEnv {
         self.home().join(".cache/ssmx")
     }
 
+    /// A file of a detached forward; of this machine, which alone has a directory.
+    pub fn detached_file(&self, name: &str) -> PathBuf {
+        let all = self.home().join(".local/state/ssmx/forwards");
+        let machines: Vec<_> = fs::read_dir(all).unwrap().map(Result::unwrap).collect();
+        assert_eq!(machines.len(), 1, "{machines:?}");
+        machines[0].path().join(name)
+    }
+
     /// Writes the user's config.
     pub fn config(&self, text: &str) {
         let file = self.home().join(".config/ssmx/config.toml");

@@ -127,7 +127,7 @@ async fn no_secret_is_where_others_can_read_it() {
     told.push(run(&[
         "forward", "-p", "second", "prod-web", ":80", "--detach", "--name", "d",
     ]));
-    let record = fs::read_to_string(env.home().join(".local/state/ssmx/run/forwards/d.json")).unwrap();
+    let record = fs::read_to_string(env.detached_file("d.json")).unwrap();
     let record: Value = serde_json::from_str(&record).unwrap();
     let pid = record["process"].as_i64().unwrap().to_string();
     told.push(("the detached process".to_owned(), process(&pid)));

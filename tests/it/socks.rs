@@ -390,8 +390,8 @@ fn a_detached_proxy_is_listed_and_ended() {
     let listed = &listed["forwards"][0];
     assert_eq!(listed["name"], NODE);
     assert_eq!(
-        (&listed["state"], &listed["remote"]),
-        (&"up".into(), &"SOCKS5".into())
+        (&listed["state"], &listed["remote"]["protocol"]),
+        (&"up".into(), &"socks5".into())
     );
     let ended = env.run(&["forward", "stop", NODE]);
     assert_eq!(ended.status, 0, "{ended}");

@@ -35,7 +35,6 @@ pub(super) fn run(ctx: &Context, args: Args) -> Result<Exit, CommandError> {
         ("user", user),
         ("state", places.state.as_deref()),
         ("cache", places.cache.as_deref()),
-        ("runtime", places.runtime.as_deref()),
     ];
     let record = Record {
         name: "config/path".to_owned(),

@@ -193,9 +193,7 @@ impl<'a> Running<'a> {
                     if let Some(watch) = &mut watch {
                         watch.notice(index, &notice);
                     }
-                    // Until then it is said at a terminal.
-                    let stamp = (watch.is_some() && self.begun).then(jiff::Timestamp::now);
-                    if let Err(error) = self.hear(index, &notice, stamp) {
+                    if let Err(error) = self.hear(index, &notice) {
                         // Nobody reads what it says: its sessions are ended all the same.
                         self.end(Ending::Failed(error));
                     }
@@ -219,7 +217,11 @@ impl<'a> Running<'a> {
                 },
                 (answered, route) = pending_if_none(&mut answering) => {
                     answering = None;
+                    let index = answered.forward;
                     self.answered(answered, route);
+                    if let (Some(watch), Some(forward)) = (&mut watch, self.forwards.get(index)) {
+                        watch.found(index, forward.document(None));
+                    }
                 }
                 Some(ask) = asked.recv() => {
                     self.begins.remove(&ask.forward);
@@ -282,13 +284,8 @@ impl<'a> Running<'a> {
         forward.trouble = answered.trouble;
     }
 
-    /// Says a notice; with the time where it goes into a log.
-    fn hear(
-        &mut self,
-        index: usize,
-        notice: &Notice,
-        stamp: Option<jiff::Timestamp>,
-    ) -> Result<(), CommandError> {
+    /// Says a notice.
+    fn hear(&mut self, index: usize, notice: &Notice) -> Result<(), CommandError> {
         let Some(forward) = self.forwards.get_mut(index) else {
             return Ok(());
         };
@@ -301,11 +298,7 @@ impl<'a> Running<'a> {
             forward.ready = Ready::Yes;
             forward.announce(self.ctx, up, self.command.is_empty())?;
         }
-        let name = match stamp {
-            Some(stamp) => format!("{stamp:.0} {}", forward.wish.name),
-            None => forward.wish.name.clone(),
-        };
-        say::say(self.ctx.ui(), &name, notice);
+        say::say(self.ctx.ui(), &forward.wish.name, notice);
         Ok(())
     }
 

@@ -10,6 +10,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 use tokio::sync::Notify;
@@ -20,7 +21,9 @@ use super::watch::{Begun, Watch};
 use super::wish::Wish;
 use crate::commands::context::{Context, Starter};
 use crate::commands::error::{CommandError, Exit, Kind};
-use crate::detached::{Asked, Claim, Control, ForwardStatus, Record, Registry, RegistryError, Status};
+use crate::detached::{
+    Asked, Claim, Control, Ended, ForwardStatus, Inherited, Record, Registry, RegistryError, Status,
+};
 use crate::transport::forward::{BoxFuture, Counters, ForwardError, Interrupts, Notice};
 use crate::ui::Ui;
 use crate::ui::text::escape;
@@ -47,10 +50,9 @@ pub fn without_word(mut words: Vec<OsString>) -> (Vec<OsString>, Starter) {
 /// # Errors
 /// Where the user has no home.
 pub fn registry(ctx: &Context) -> Result<Registry, CommandError> {
-    let places = ctx.places();
-    match (&places.runtime, &places.state) {
-        (Some(runtime), Some(state)) => Ok(Registry::new(runtime, state)),
-        _ => Err(CommandError::failed(
+    match &ctx.places().state {
+        Some(state) => Ok(Registry::new(state)),
+        None => Err(CommandError::failed(
             "detached forwards need a place for their files, and this user has no home directory",
         )),
     }
@@ -67,32 +69,33 @@ impl From<RegistryError> for CommandError {
                 "make it yours alone: `chmod 700 {}`",
                 escape(&path.display().to_string())
             )),
-            RegistryError::Name(_) | RegistryError::Io { .. } => None,
+            RegistryError::Ambiguous { names, .. } => {
+                Some(format!("name the one that is meant: `{}`", names.join("` or `")))
+            }
+            RegistryError::Io { .. } => Some(
+                "what is known of detached forwards lies in ssmx's state directory, which has to be yours and writable; \
+                 `XDG_STATE_HOME` names the directory above it"
+                    .to_owned(),
+            ),
+            RegistryError::Name(_) => None,
         };
         let kind = match &error {
-            RegistryError::Name(_) | RegistryError::Unknown(_) => Kind::Usage,
-            _ => Kind::Failed,
+            RegistryError::Name(_) | RegistryError::Unknown(_) | RegistryError::Ambiguous { .. } => {
+                Kind::Usage
+            }
+            RegistryError::Taken(_) | RegistryError::NotPrivate(_) | RegistryError::Io { .. } => Kind::Failed,
         };
-        let failure = Self::new(kind, error.to_string());
+        let failure = match &error {
+            RegistryError::Io { path, cause, .. } => {
+                Self::new(kind, error.to_string()).because(format!("{}: {cause}", path.display()))
+            }
+            _ => Self::new(kind, error.to_string()),
+        };
         match hint {
             Some(hint) => failure.hint(hint),
             None => failure,
         }
     }
-}
-
-/// The name of the process: the chosen one, else the first forward's.
-fn name(chosen: Option<&str>, wishes: &[(Wish, Plan)]) -> String {
-    if let Some(chosen) = chosen {
-        return chosen.to_owned();
-    }
-    let first = wishes
-        .first()
-        .map(|(wish, _)| wish.name.as_str())
-        .unwrap_or_default();
-    let sound = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    let name: String = first.chars().map(|c| if sound(c) { c } else { '-' }).collect();
-    name.trim_start_matches(['.', '-']).chars().take(48).collect()
 }
 
 /// Starts the child and waits until it is ready, or has ended; its status is ours then.
@@ -143,13 +146,27 @@ fn outcome(status: ExitStatus) -> Result<Exit, CommandError> {
 
 /// The child's side: takes the name, answers whoever asks, and leaves the terminal when all is ready.
 pub struct Detached {
-    name: String,
+    record: Record,
     ui: Ui,
     /// Where stderr goes then.
     log: File,
     known: Arc<Mutex<Known>>,
     stop: Arc<Notify>,
-    _claim: Claim,
+    progress: Progress,
+    /// Until the terminal is left: the process that waits has the same.
+    inherited: Option<Inherited>,
+    claim: Claim,
+}
+
+/// How far the child has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    /// Somebody waits for it.
+    Begun,
+    /// It is on its own.
+    Left,
+    /// It was asked to end.
+    Asked,
 }
 
 #[derive(Default)]
@@ -176,48 +193,80 @@ impl Known {
 }
 
 impl Detached {
-    /// Takes the chosen name, else that of the first forward, and begins to answer. `words` are what it is known
-    /// by.
+    /// Takes the name and begins to answer. `words` are what it was asked for.
     ///
     /// # Errors
     /// When the name is taken or the files cannot be made.
     pub fn begin(
         ctx: &Context,
-        chosen: Option<&str>,
+        name: String,
         words: &[String],
         wishes: &[(Wish, Plan)],
     ) -> Result<Self, CommandError> {
-        let name = name(chosen, wishes);
+        let inherited = Inherited::take();
         let registry = registry(ctx)?;
         let claim = registry.claim(&name)?;
         let log = registry.open_log(&name)?;
-        claim.record(&Record {
-            name: name.clone(),
+        let record = Record {
+            name,
             process: std::process::id(),
             started: jiff::Timestamp::now(),
             words: words.to_vec(),
-        })?;
-        let control = Control::listen(claim.socket()).map_err(|error| {
-            let socket = claim.socket().display();
-            CommandError::failed(format!("cannot listen on {socket}")).because(error)
-        })?;
+            forwards: wishes.iter().map(|(wish, _)| wish.name.clone()).collect(),
+            ended: None,
+        };
+        claim.record(&record)?;
+        let control = Control::listen(claim.socket()).map_err(|error| not_listening(&claim, &error))?;
         let known = Arc::new(Mutex::new(Known::default()));
         let stop = Arc::new(Notify::new());
         tokio::spawn(serve(control, Arc::clone(&known), Arc::clone(&stop)));
         Ok(Self {
-            name,
+            record,
             ui: ctx.ui().clone(),
             log,
             known,
             stop,
-            _claim: claim,
+            progress: Progress::Begun,
+            inherited: Some(inherited),
+            claim,
         })
     }
 
+    /// Leaves word of an end that nobody has asked for, and nobody was there to see.
+    pub fn end(mut self, result: &Result<Exit, CommandError>) {
+        if self.progress != Progress::Left {
+            return;
+        }
+        let why = match result {
+            Ok(_) => "its forwards have ended".to_owned(),
+            Err(error) => match error.kind {
+                Kind::Interrupted => by_signal(signal_hook::consts::SIGINT),
+                Kind::Signal(signal) => by_signal(signal),
+                _ => error.summary(),
+            },
+        };
+        let mut forwards = lock(&self.known).status().forwards;
+        for status in &mut forwards {
+            status.state = "ended".to_owned();
+            status.session = None;
+            if status.why.is_empty() {
+                status.why.clone_from(&why);
+            }
+        }
+        self.record.ended = Some(Ended {
+            at: jiff::Timestamp::now(),
+            forwards,
+        });
+        if let Err(error) = self.claim.leave(&self.record) {
+            CommandError::from(error).report(&self.ui);
+        }
+    }
+
     /// From now on nobody is asked, and what is said goes into the log.
-    fn leave_terminal(&self) -> io::Result<()> {
+    fn leave_terminal(&mut self) -> io::Result<()> {
         self.ui.settle();
         let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
+        self.inherited = None;
         rustix::stdio::dup2_stdin(&null)?;
         rustix::stdio::dup2_stderr(&self.log)?;
         self.ui.leave_terminal();
@@ -227,7 +276,9 @@ impl Detached {
         let mut out = io::stdout().lock();
         let _ = writeln!(out, "{READY}");
         let _ = out.flush();
-        Ok(rustix::stdio::dup2_stdout(&null)?)
+        rustix::stdio::dup2_stdout(&null)?;
+        self.progress = Progress::Left;
+        Ok(())
     }
 
     fn change(&self, forward: usize, change: impl FnOnce(&mut ForwardStatus)) {
@@ -235,6 +286,25 @@ impl Detached {
             change(status);
         }
     }
+}
+
+fn by_signal(signal: i32) -> String {
+    format!("its process was ended by signal {signal}")
+}
+
+fn not_listening(claim: &Claim, error: &io::Error) -> CommandError {
+    let socket = claim.socket().display();
+    let wanted = match error.kind() {
+        io::ErrorKind::InvalidInput => "with a shorter path",
+        _ => "on a file system that can hold sockets",
+    };
+    CommandError::failed(format!(
+        "cannot listen on {socket}, by which the forward is to be asked"
+    ))
+    .because(error)
+    .hint(format!(
+        "name a directory {wanted} by `XDG_STATE_HOME`, whenever you ask for detached forwards"
+    ))
 }
 
 async fn serve(control: Control, known: Arc<Mutex<Known>>, stop: Arc<Notify>) {
@@ -261,6 +331,7 @@ impl Watch for Detached {
                 state: "starting".to_owned(),
                 local: forward.local,
                 remote: forward.remote,
+                ready: forward.document,
                 ..ForwardStatus::default()
             };
             (status, Some(forward.counters))
@@ -269,7 +340,7 @@ impl Watch for Detached {
     }
 
     fn ready(&mut self) -> Result<(), CommandError> {
-        let name = &self.name;
+        let name = &self.record.name;
         self.ui.say(&format!(
             "detached as `{name}`; `ssmx forward ps` shows it, `ssmx forward stop {name}` ends it"
         ));
@@ -278,8 +349,12 @@ impl Watch for Detached {
     }
 
     fn advice(&self) -> String {
-        let name = &self.name;
+        let name = &self.record.name;
         format!("end it with `ssmx forward stop {name}` and start it again where you can be asked")
+    }
+
+    fn found(&mut self, forward: usize, document: Value) {
+        self.change(forward, |status| status.ready = document);
     }
 
     fn notice(&mut self, forward: usize, notice: &Notice) {
@@ -347,7 +422,10 @@ impl Watch for Detached {
     }
 
     fn asked_to_stop(&mut self) -> BoxFuture<'_, ()> {
-        Box::pin(self.stop.notified())
+        Box::pin(async {
+            self.stop.notified().await;
+            self.progress = Progress::Asked;
+        })
     }
 }
 

@@ -6,8 +6,10 @@ mod detach;
 mod ending;
 mod list;
 mod manage;
+mod name;
 mod one;
 mod plan;
+mod ps;
 mod route;
 mod say;
 pub mod socks;
@@ -75,7 +77,7 @@ pub struct Args {
     #[arg(long, conflicts_with_all = ["command", "open"])]
     pub detach: bool,
 
-    /// The detached process's name, in place of the first forward's
+    /// The detached process's name, in place of the group's or the first forward's
     #[arg(long, value_name = "NAME", requires = "detach")]
     pub name: Option<String>,
 
@@ -136,13 +138,20 @@ pub async fn run(ctx: &Context, mut args: Args) -> Result<Exit, CommandError> {
     if let Some(name) = &args.save {
         save(ctx, name, &wishes)?;
     }
-    let mut detached = match args.detach {
-        true => Some(Detached::begin(ctx, args.name.as_deref(), &words, &wishes)?),
+    let detached = match args.detach {
+        true => {
+            let first = wishes.first().map(|(wish, _)| wish.name.as_str());
+            let name = match &args.name {
+                Some(name) => name.clone(),
+                None => name::usual(ctx.config()?, args.save.as_deref(), &words, first),
+            };
+            Some(Detached::begin(ctx, name, &words, &wishes)?)
+        }
         false => None,
     };
     let browser = if args.open { Browser::Open } else { Browser::Leave };
     args.carriage
-        .run(ctx, wishes, &args.command, browser, detached.as_mut())
+        .run(ctx, wishes, &args.command, browser, detached)
         .await
 }
 
@@ -154,7 +163,7 @@ impl CarriageArgs {
         wishes: Vec<(Wish, Plan)>,
         command: &[OsString],
         browser: Browser,
-        detached: Option<&mut Detached>,
+        mut detached: Option<Detached>,
     ) -> Result<Exit, CommandError> {
         let listeners = one::bind(&wishes).await?;
         let job = Job {
@@ -163,9 +172,13 @@ impl CarriageArgs {
             consent: &self.consent,
             pick: self.pick,
             browser,
-            watch: detached.map(|detached| detached as &mut dyn Watch),
+            watch: detached.as_mut().map(|detached| detached as &mut dyn Watch),
         };
-        carry::run(ctx, job, listeners).await
+        let result = carry::run(ctx, job, listeners).await;
+        if let Some(detached) = detached {
+            detached.end(&result);
+        }
+        result
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::child::End;
 use super::plan::Plan;
 use super::route::Known;
@@ -107,8 +109,19 @@ impl Forward {
             name: self.wish.name.clone(),
             local: self.listener.clone(),
             remote: self.wish.leads.to_string(),
+            document: self.document(None),
             counters: Arc::clone(&self.counters),
         }
+    }
+
+    /// What its first line says to scripts.
+    pub fn document(&self, session: Option<&SessionId>) -> Value {
+        let carried = say::Carried {
+            id: self.node.clone(),
+            session: session.map(SessionId::as_str),
+            scope: self.scope.as_ref(),
+        };
+        say::ready_json(&self.wish, &self.end, &carried)
     }
 
     /// Says that it is there, in a line or a document; with the session, where there is one, and the node. stdout
@@ -123,12 +136,7 @@ impl Forward {
         alone: bool,
     ) -> Result<(), CommandError> {
         if ctx.output()?.format == Format::Json && alone {
-            let carried = say::Carried {
-                id: self.node.clone(),
-                session: up.and_then(|(session, _)| session).map(SessionId::as_str),
-                scope: self.scope.as_ref(),
-            };
-            let document = say::ready_json(&self.wish, &self.end, &carried);
+            let document = self.document(up.and_then(|(session, _)| session));
             ctx.ui().data(&format!("{document}\n"))?;
             return Ok(());
         }

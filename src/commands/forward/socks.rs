@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::CarriageArgs;
 use super::carry::Browser;
 use super::detach::{self, Detached};
+use super::name;
 use super::plan;
 use super::wish::{self, Settings};
 use crate::commands::args::period;
@@ -81,12 +82,13 @@ pub async fn run(ctx: &Context, args: Args) -> Result<Exit, CommandError> {
     wish.transport = args.carriage.transport;
     let plan = plan::socks(ctx, &wish)?;
     let words = ["socks".to_owned(), args.target];
+    let name = args.name.unwrap_or_else(|| name::sound(&wish.name));
     let wishes = vec![(wish, plan)];
-    let mut detached = match args.detach {
-        true => Some(Detached::begin(ctx, args.name.as_deref(), &words, &wishes)?),
+    let detached = match args.detach {
+        true => Some(Detached::begin(ctx, name, &words, &wishes)?),
         false => None,
     };
     args.carriage
-        .run(ctx, wishes, &args.command, Browser::Leave, detached.as_mut())
+        .run(ctx, wishes, &args.command, Browser::Leave, detached)
         .await
 }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use crate::commands::error::CommandError;
 use crate::transport::forward::{BoxFuture, Counters, ForwardError, Notice};
 
@@ -13,6 +15,8 @@ pub struct Begun {
     pub local: String,
     /// Where it leads.
     pub remote: String,
+    /// What its first line says to scripts.
+    pub document: Value,
     /// Its figures.
     pub counters: Arc<Counters>,
 }
@@ -30,6 +34,9 @@ pub trait Watch {
 
     /// What a person can do who is to be asked, and is not here.
     fn advice(&self) -> String;
+
+    /// A forward's way was looked for; its first line would say this to scripts now.
+    fn found(&mut self, forward: usize, document: Value);
 
     /// Something happened to a forward.
     fn notice(&mut self, forward: usize, notice: &Notice);

@@ -26,7 +26,6 @@ impl World {
             user_file: Some(UserFile::Usual(path("user.toml"))),
             state: Some(path("state")),
             cache: None,
-            runtime: None,
         };
         Self { root, places }
     }

@@ -5,112 +5,17 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, Stdio};
 
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
 use ssmx_sandbox::scenario::Node;
 use ssmx_sandbox::{ApiFault, Effect};
 
+use super::detaching::{self, Detaching, QUESTION};
 use super::far::{NODE, echo, service, spec};
 use super::running::{check_echo, connect, until};
 use crate::credentials::scenery;
-use crate::env::TestEnv;
 use crate::terminal::Terminal;
 use crate::tools::state_of;
-
-/// What `confirm` asks.
-const QUESTION: &str = "through prod-bastion (i-0a1b2c3d4e5f60003) in 111122223333 eu-west-2?";
-
-/// A sandbox whose detached forwards end with the story, however that ends.
-struct Detaching(TestEnv);
-
-impl Drop for Detaching {
-    fn drop(&mut self) {
-        drop(self.0.run(&["forward", "stop", "--all"]));
-    }
-}
-
-impl Detaching {
-    fn new() -> Self {
-        Self(TestEnv::new())
-    }
-
-    fn start(&self, words: &[&str]) {
-        let told = self.0.run(&[&["forward", "--detach"], words].concat());
-        assert_eq!(told.status, 0, "{told}");
-    }
-
-    /// `forward ps -o json`.
-    fn list(&self) -> Vec<Value> {
-        let told = self.0.run(&["forward", "ps", "-o", "json"]).ok();
-        let listed: Value = serde_json::from_str(&told).unwrap();
-        listed["forwards"].as_array().unwrap().clone()
-    }
-
-    fn state(&self) -> String {
-        self.list()[0]["state"].as_str().unwrap().to_owned()
-    }
-
-    /// The local port of one that listens on loopback.
-    fn port(&self) -> u16 {
-        let listed = self.list();
-        let (_, port) = listed[0]["local"].as_str().unwrap().rsplit_once(':').unwrap();
-        port.parse().unwrap()
-    }
-
-    /// Writes down a preset `db` of an echo, with this in its section too.
-    fn preset(&self, section: &str) {
-        let port = service(echo);
-        self.0.config(&format!(
-            "[presets.db]\ntarget = \"name=prod-bastion\"\nport = {port}\nlocal = 0\n{section}\n"
-        ));
-    }
-
-    /// Starts it at a terminal, where a yes is all that is asked for.
-    async fn agree(&self) {
-        let mut terminal = self.0.terminal(&["forward", "db", "--detach"]);
-        terminal.expect(QUESTION).await;
-        assert_eq!(self.starts(), 0);
-        terminal.send("y").await;
-        terminal.expect("detached as `db`").await;
-        assert!(terminal.finish().await.1.success());
-    }
-
-    fn starts(&self) -> usize {
-        self.0.sandbox.calls_of("ssm:StartSession").len()
-    }
-
-    /// Lets AWS end the session for its idle time.
-    fn time_out(&self) {
-        let session = self.list()[0]["session"].as_str().unwrap().to_owned();
-        self.0.sandbox.gateway().terminate(&session, "Session timed out.");
-        until("it sleeps", || self.state() == "idle");
-    }
-
-    /// How often the log says that a person is needed.
-    fn cries(&self) -> usize {
-        let log = self.0.run(&["forward", "logs", "db"]).ok();
-        assert!(!log.contains('\u{1b}'), "{log}");
-        log.matches("a new session needs you").count()
-    }
-
-    fn record(&self, name: &str) -> std::path::PathBuf {
-        self.0
-            .home()
-            .join(format!(".local/state/ssmx/run/forwards/{name}.json"))
-    }
-
-    fn process(&self, name: &str) -> Pid {
-        let record: Value = serde_json::from_str(&fs::read_to_string(self.record(name)).unwrap()).unwrap();
-        let process = i32::try_from(record["process"].as_i64().unwrap()).unwrap();
-        Pid::from_raw(process).unwrap()
-    }
-
-    /// Ends the process as a crash would, and waits until the system has let go of its lock.
-    fn kill(&self, name: &str) {
-        kill_process(self.process(name), Signal::KILL).unwrap();
-        until("it is seen as dead", || self.state() == "dead");
-    }
-}
 
 #[test]
 fn a_detached_forward_lives_is_listed_and_ends() {
@@ -136,13 +41,46 @@ fn a_detached_forward_lives_is_listed_and_ends() {
 }
 
 #[test]
+fn a_detached_forward_outlives_what_is_emptied_at_the_last_logout() {
+    let mut there = Detaching::new();
+    let runtime = tempfile::tempdir().unwrap();
+    there
+        .0
+        .set("XDG_RUNTIME_DIR", &runtime.path().display().to_string());
+    there.start(&[NODE, &spec(service(echo)), "--name", "a"]);
+    drop(runtime);
+    assert_eq!(there.state(), "up");
+    // As `cron` would start it.
+    there.0.unset("XDG_RUNTIME_DIR");
+    assert_eq!(there.state(), "up");
+    let told = there.0.run(&["forward", "stop", "a"]);
+    assert_eq!(told.status, 0, "{told}");
+}
+
+#[test]
+fn a_state_directory_deep_down_will_do() {
+    let mut there = Detaching::new();
+    let deep = there.0.home().join("deep".repeat(30));
+    there.0.set("XDG_STATE_HOME", &deep.display().to_string());
+    there.start(&[NODE, &spec(service(echo)), "--name", "a"]);
+    assert_eq!(there.state(), "up");
+    let told = there.0.run(&["forward", "stop", "a"]);
+    assert_eq!(told.status, 0, "{told}");
+}
+
+#[test]
 fn a_detached_forward_that_was_killed_is_seen_as_dead_and_makes_room() {
     let there = Detaching::new();
     let port = spec(service(echo));
     there.start(&[NODE, &port, "--name", "a"]);
     there.kill("a");
-    let table = there.0.run(&["forward", "ps", "-o", "wide"]).ok();
-    assert!(table.contains("its process ended without a word"), "{table}");
+    let table = there.0.run(&["forward", "ps"]);
+    assert!(
+        table
+            .stderr
+            .contains("warning: a is dead: its process ended without a word"),
+        "{table}"
+    );
     there.start(&[NODE, &port, "--name", "a"]);
     assert_eq!(there.state(), "up");
     check_echo(connect(there.port()), 1000, 1);
@@ -584,8 +522,7 @@ fn ten_presets_of_a_group_are_one_process_and_end_together() {
             (&json!("ten"), &json!(name))
         );
         assert_eq!(forward["state"], "up");
-        let (_, port) = forward["local"].as_str().unwrap().rsplit_once(':').unwrap();
-        check_echo(connect(port.parse().unwrap()), 10_000, 1);
+        check_echo(connect(detaching::port(forward)), 10_000, 1);
     }
     assert!(there.list().iter().all(|forward| forward["received"] == 10_000));
     let told = there.0.run(&["forward", "stop", "ten"]);

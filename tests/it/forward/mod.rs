@@ -2,7 +2,9 @@
 
 mod carried;
 mod detached;
+mod detaching;
 pub mod far;
+mod managed;
 mod manners;
 mod programs;
 pub mod running;

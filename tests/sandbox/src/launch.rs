@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
@@ -69,24 +69,58 @@ const SILENCE: Duration = Duration::from_secs(2);
 /// # Errors
 /// When ssmx cannot be built or started, or the sandbox not.
 pub async fn run(scenario: Scenario, words: &[OsString]) -> anyhow::Result<u8> {
-    let ssmx = find_or_build().await?;
+    run_program(&find_or_build().await?, scenario, words).await
+}
+
+/// The same with this program as ssmx.
+///
+/// # Errors
+/// When it or the sandbox cannot be started.
+pub async fn run_program(ssmx: &Path, scenario: Scenario, words: &[OsString]) -> anyhow::Result<u8> {
     let sandbox =
         tokio::task::spawn_blocking(move || Sandbox::start_blocking(scenario, &Options::default())).await??;
-    let mut command = Command::new(&ssmx);
-    command.args(words).env_clear().kill_on_drop(true);
-    for name in KEPT {
-        if let Some(value) = std::env::var_os(name) {
-            command.env(name, value);
+    let home = home(&sandbox)?;
+    let command = || {
+        let mut command = Command::new(ssmx);
+        command.env_clear().kill_on_drop(true);
+        for name in KEPT {
+            if let Some(value) = std::env::var_os(name) {
+                command.env(name, value);
+            }
         }
-    }
-    command.envs(sandbox.env()).envs(home(&sandbox)?);
-    let child = command
+        command.envs(sandbox.env()).envs(home.iter().cloned());
+        command
+    };
+    let child = command()
+        .args(words)
         .spawn()
         .with_context(|| format!("cannot start `{}`", ssmx.display()))?;
     let status = wait(child).await?;
+    end_detached(command).await?;
     // The sandbox's end waits for its threads.
     tokio::task::spawn_blocking(move || drop(sandbox)).await?;
     Ok(code(status))
+}
+
+/// Ends what goes on without a terminal: its AWS and its home end with us, and nobody could end it afterwards.
+async fn end_detached(ssmx: impl Fn() -> Command) -> anyhow::Result<()> {
+    let listed = ssmx()
+        .args(["forward", "ps", "-o", "name"])
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .output()
+        .await?;
+    if listed.stdout.is_empty() {
+        return Ok(());
+    }
+    // Where nobody reads it, they end all the same.
+    let _ = writeln!(
+        std::io::stderr(),
+        "ssmx-sandbox: the sandbox ends with its command, and so do the detached forwards in it; \
+         `ssmx-sandbox serve` keeps one for a shell of your own"
+    );
+    ssmx().args(["forward", "stop", "--all"]).status().await?;
+    Ok(())
 }
 
 /// A home directory with a config, and the variables that lead to it.
