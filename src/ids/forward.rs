@@ -5,6 +5,8 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
+mod near;
+
 /// The forms, for errors.
 const FORMS: &str = "REMOTE, LOCAL:REMOTE, HOST:REMOTE, LOCAL:HOST:REMOTE, BIND:LOCAL:HOST:REMOTE, :REMOTE or \
                      /path.sock:[HOST:]REMOTE, with IPv6 addresses in brackets";
@@ -65,6 +67,14 @@ pub struct Host(String);
 pub struct InvalidSpec {
     text: String,
     why: String,
+    hint: Option<String>,
+}
+
+impl InvalidSpec {
+    /// What was meant, or what to write.
+    pub fn hint(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
 }
 
 impl Host {
@@ -153,7 +163,7 @@ impl fmt::Display for Bind {
 impl Bind {
     /// Whether other machines could reach the port.
     pub fn is_beyond_loopback(&self) -> bool {
-        matches!(self, Self::Address(address) if !address.is_loopback())
+        matches!(self, Self::Address(address) if !address.to_canonical().is_loopback())
     }
 }
 
@@ -191,12 +201,14 @@ impl fmt::Display for ForwardSpec {
 }
 
 impl ForwardSpec {
-    /// Whether a word can only be meant as a forward, right or wrong: a number, or something that ends in a
-    /// colon and a number, or begins as a free port, a socket's path or an address in brackets does.
+    /// Whether a word looks like a forward, right or wrong, and can be no name of the config: it has a colon in it
+    /// or is made of numbers, or begins as a socket's path or an address in brackets does. A selector may look so.
     pub fn is_meant(text: &str) -> bool {
-        let numeric = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-        let tail = text.rsplit_once(':').map(|(_, tail)| tail);
-        numeric(text) || text.starts_with([':', '/', '[']) || tail.is_some_and(numeric)
+        let (ports, _) = near::protocol(text);
+        text.contains(':')
+            || text.starts_with(['/', '[', '~'])
+            || text.starts_with("./")
+            || ports.bytes().all(|b| b.is_ascii_digit() || b"+-,.".contains(&b))
     }
 }
 
@@ -207,6 +219,7 @@ impl FromStr for ForwardSpec {
         parse(text).map_err(|why| InvalidSpec {
             text: text.to_owned(),
             why,
+            hint: near::hint(text),
         })
     }
 }
@@ -218,6 +231,9 @@ fn parse(text: &str) -> Result<ForwardSpec, String> {
     if text.starts_with('/') {
         return parse_socket(text);
     }
+    if text.split(':').next().is_some_and(|first| first.contains('/')) && near::protocol(text).1.is_none() {
+        return Err("the path of a socket begins with `/`".to_owned());
+    }
     if let Some((address, port)) = text.rsplit_once(':')
         && address.parse::<Ipv6Addr>().is_ok()
     {
@@ -228,7 +244,7 @@ fn parse(text: &str) -> Result<ForwardSpec, String> {
     let parts = split(text)?;
     let bare = |part: &Part<'_>| part.is_number();
     let (bind, local, host, remote) = match parts.as_slice() {
-        [remote] if remote.is_bracketed() || !bare(remote) => {
+        [remote] if remote.is_bracketed() || remote.is_named_host() => {
             return Err(format!("a host wants a port, as in `{}:5432`", remote.as_typed()));
         }
         [remote] => (Bind::Loopback, None, None, remote),
@@ -304,6 +320,13 @@ impl Part<'_> {
         matches!(self, Self::Bare(text) if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()))
     }
 
+    /// Whether it can be a host and no mistyped port.
+    fn is_named_host(&self) -> bool {
+        let Self::Bare(text) = self else { return false };
+        let named = text.bytes().any(|b| b.is_ascii_alphabetic()) || text.parse::<IpAddr>().is_ok();
+        named && text.parse::<Host>().is_ok()
+    }
+
     fn as_typed(&self) -> String {
         match self {
             Self::Bare(text) => (*text).to_owned(),
@@ -354,7 +377,7 @@ fn parse_host(part: &Part<'_>) -> Result<Host, String> {
 fn local_port(part: &Part<'_>) -> Result<u16, String> {
     match part {
         Part::Bare("") => Ok(0),
-        part => number(part, "local"),
+        part => number(part, Which::Local),
     }
 }
 
@@ -362,18 +385,49 @@ fn remote_port(part: &Part<'_>) -> Result<u16, String> {
     if part.is_empty() {
         return Err("the remote port is missing".to_owned());
     }
-    match number(part, "remote")? {
+    match number(part, Which::Remote)? {
         0 => Err("the remote port cannot be 0".to_owned()),
         port => Ok(port),
     }
 }
 
-fn number(part: &Part<'_>, which: &str) -> Result<u16, String> {
+/// Which of the two ports.
+#[derive(Clone, Copy)]
+enum Which {
+    Local,
+    Remote,
+}
+
+impl Which {
+    fn least(self) -> u16 {
+        match self {
+            Self::Local => 0,
+            Self::Remote => 1,
+        }
+    }
+}
+
+impl fmt::Display for Which {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Local => "local",
+            Self::Remote => "remote",
+        })
+    }
+}
+
+fn number(part: &Part<'_>, which: Which) -> Result<u16, String> {
     if !part.is_number() {
-        return Err(format!(
-            "the {which} port has to be a number, not `{}`",
-            part.as_typed()
-        ));
+        let typed = part.as_typed();
+        return Err(match which {
+            Which::Remote if typed.starts_with('/') => {
+                "the remote end has to be a port: no session leads to a node's sockets".to_owned()
+            }
+            _ => format!(
+                "the {which} port has to be a number from {} to 65535, not `{typed}`",
+                which.least()
+            ),
+        });
     }
     let Part::Bare(digits) = part else {
         return Err(format!("the {which} port has to be a number"));

@@ -82,11 +82,26 @@ fn every_mistake_has_its_words() {
             "the local port 99999999999999999999 is above 65535",
         ),
         ("80:", "the remote port is missing"),
-        ("80:http", "the remote port has to be a number, not `http`"),
-        ("80:-1", "the remote port has to be a number, not `-1`"),
-        ("80:+1", "the remote port has to be a number, not `+1`"),
-        ("a:b:c", "the remote port has to be a number, not `c`"),
-        ("a:b:1", "the local port has to be a number, not `a`"),
+        (
+            "80:http",
+            "the remote port has to be a number from 1 to 65535, not `http`",
+        ),
+        (
+            "80:-1",
+            "the remote port has to be a number from 1 to 65535, not `-1`",
+        ),
+        (
+            "80:+1",
+            "the remote port has to be a number from 1 to 65535, not `+1`",
+        ),
+        (
+            "a:b:c",
+            "the remote port has to be a number from 1 to 65535, not `c`",
+        ),
+        (
+            "a:b:1",
+            "the local port has to be a number from 0 to 65535, not `a`",
+        ),
         ("1:2:3", "a host was expected where the number 2 stands"),
         ("1::3", "the host is empty"),
         ("my db:5432", "the host has a space in it"),
@@ -105,11 +120,34 @@ fn every_mistake_has_its_words() {
         ("[::1]80", "a closing bracket wants a colon after it"),
         ("[db]:80", "`db` in brackets is no IPv6 address"),
         ("[127.0.0.1]:80", "`127.0.0.1` in brackets is no IPv6 address"),
-        ("1:[80]", "the remote port has to be a number, not `[80]`"),
+        (
+            "1:[80]",
+            "the remote port has to be a number from 1 to 65535, not `[80]`",
+        ),
         ("/run/a.sock", "a socket wants a port"),
         ("/run/:80", "the socket's path is a directory"),
         ("/a:b:c:80", "it has too many colons"),
         ("/a:0", "the remote port cannot be 0"),
+        (
+            "8000-8010",
+            "the remote port has to be a number from 1 to 65535, not `8000-8010`",
+        ),
+        (
+            "22,80",
+            "the remote port has to be a number from 1 to 65535, not `22,80`",
+        ),
+        (
+            "+80",
+            "the remote port has to be a number from 1 to 65535, not `+80`",
+        ),
+        (
+            "80/tcp",
+            "the remote port has to be a number from 1 to 65535, not `80/tcp`",
+        ),
+        ("10.0.0.7", "a host wants a port, as in `10.0.0.7:5432`"),
+        ("80:/run/x.sock", "the remote end has to be a port"),
+        ("~/x.sock:80", "the path of a socket begins with `/`"),
+        ("./x.sock:80", "the path of a socket begins with `/`"),
     ];
     for (text, words) in table {
         let Err(error) = text.parse::<ForwardSpec>() else {
@@ -128,11 +166,26 @@ fn every_mistake_has_its_words() {
 
 #[test]
 fn words_that_can_only_be_forwards_are_told_from_names() {
+    for spec in [
+        "",
+        "80:",
+        "80:http",
+        "8000-8010",
+        "22,80",
+        "+80",
+        "80/tcp",
+        "~/x.sock",
+        "./x.sock",
+        "10.0.0.7",
+    ] {
+        assert!(ForwardSpec::is_meant(spec), "{spec}");
+    }
     for name in [
         "prod-db",
         "prod/web",
-        "tag:Env=prod",
         "name=web-*",
+        "1a",
+        "2024-web",
         "i-0123456789abcdef0",
     ] {
         assert!(!ForwardSpec::is_meant(name), "{name}");
@@ -151,6 +204,8 @@ fn what_others_could_reach_is_known() {
         ("1:db:2", false),
         ("127.0.0.9:1:db:2", false),
         ("[::1]:1:db:2", false),
+        ("[::ffff:127.0.0.1]:1:db:2", false),
+        ("[::ffff:10.0.0.1]:1:db:2", true),
         ("*:1:db:2", true),
         ("10.0.0.1:1:db:2", true),
     ] {
