@@ -163,6 +163,9 @@ fn parse(words: Vec<OsString>) -> Result<Cli, ExitCode> {
         {
             return no_such_command(&words, word).report(&Ui::new(Color::Auto));
         }
+        if let Some(refused) = help::refused::refused(&error) {
+            return refused.report(&Ui::new(Color::Auto));
+        }
         // A closed stdout is quiet here as everywhere.
         drop(error.print());
         if error.use_stderr() {

@@ -1,5 +1,6 @@
 //! Words of the command line that several commands have in common.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::config::values::Period;
@@ -19,6 +20,21 @@ pub struct DocumentArg {
     /// The session document, instead of AWS's own
     #[arg(long, visible_alias = "document-name", value_name = "NAME")]
     pub document: Option<String>,
+}
+
+/// Reads a number within bounds.
+///
+/// # Errors
+/// With what was expected.
+pub fn count(text: &str, bounds: RangeInclusive<u16>) -> Result<u16, String> {
+    let number = text.parse().ok().filter(|number| bounds.contains(number));
+    number.ok_or_else(|| {
+        format!(
+            "a number from {} to {} was expected",
+            bounds.start(),
+            bounds.end()
+        )
+    })
 }
 
 /// Reads a length of time.

@@ -7,6 +7,7 @@ use crate::aws::error::{ErrorKind, ServiceError};
 use crate::config::ConfigError;
 use crate::config::edit::EditError;
 use crate::config::policy::Refusal;
+use crate::ids::InvalidSpec;
 use crate::ui::Ui;
 use crate::ui::output::OutputError;
 use crate::ui::text::{escape, escape_lines};
@@ -197,6 +198,16 @@ impl From<ConfigError> for CommandError {
 impl From<Refusal> for CommandError {
     fn from(refusal: Refusal) -> Self {
         Self::usage(refusal.to_string())
+    }
+}
+
+impl From<InvalidSpec> for CommandError {
+    fn from(error: InvalidSpec) -> Self {
+        let failure = Self::usage(error.to_string());
+        match error.hint() {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
     }
 }
 

@@ -5,6 +5,8 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
+mod near;
+
 /// The forms, for errors.
 const FORMS: &str = "REMOTE, LOCAL:REMOTE, HOST:REMOTE, LOCAL:HOST:REMOTE, BIND:LOCAL:HOST:REMOTE, :REMOTE or \
                      /path.sock:[HOST:]REMOTE, with IPv6 addresses in brackets";
@@ -65,6 +67,14 @@ pub struct Host(String);
 pub struct InvalidSpec {
     text: String,
     why: String,
+    hint: Option<String>,
+}
+
+impl InvalidSpec {
+    /// What was meant, or what to write.
+    pub fn hint(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
 }
 
 impl Host {
@@ -153,7 +163,7 @@ impl fmt::Display for Bind {
 impl Bind {
     /// Whether other machines could reach the port.
     pub fn is_beyond_loopback(&self) -> bool {
-        matches!(self, Self::Address(address) if !address.is_loopback())
+        matches!(self, Self::Address(address) if !address.to_canonical().is_loopback())
     }
 }
 
@@ -191,12 +201,14 @@ impl fmt::Display for ForwardSpec {
 }
 
 impl ForwardSpec {
-    /// Whether a word can only be meant as a forward, right or wrong: a number, or something that ends in a
-    /// colon and a number, or begins as a free port, a socket's path or an address in brackets does.
+    /// Whether a word looks like a forward, right or wrong, and can be no name of the config: it has a colon in it
+    /// or is made of numbers, or begins as a socket's path or an address in brackets does. A selector may look so.
     pub fn is_meant(text: &str) -> bool {
-        let numeric = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-        let tail = text.rsplit_once(':').map(|(_, tail)| tail);
-        numeric(text) || text.starts_with([':', '/', '[']) || tail.is_some_and(numeric)
+        let (ports, _) = near::protocol(text);
+        text.contains(':')
+            || text.starts_with(['/', '[', '~'])
+            || text.starts_with("./")
+            || ports.bytes().all(|b| b.is_ascii_digit() || b"+-,.".contains(&b))
     }
 }
 
@@ -207,6 +219,7 @@ impl FromStr for ForwardSpec {
         parse(text).map_err(|why| InvalidSpec {
             text: text.to_owned(),
             why,
+            hint: near::hint(text),
         })
     }
 }
@@ -218,6 +231,9 @@ fn parse(text: &str) -> Result<ForwardSpec, String> {
     if text.starts_with('/') {
         return parse_socket(text);
     }
+    if text.split(':').next().is_some_and(|first| first.contains('/')) && near::protocol(text).1.is_none() {
+        return Err("the path of a socket begins with `/`".to_owned());
+    }
     if let Some((address, port)) = text.rsplit_once(':')
         && address.parse::<Ipv6Addr>().is_ok()
     {
@@ -228,7 +244,7 @@ fn parse(text: &str) -> Result<ForwardSpec, String> {
     let parts = split(text)?;
     let bare = |part: &Part<'_>| part.is_number();
     let (bind, local, host, remote) = match parts.as_slice() {
-        [remote] if remote.is_bracketed() || !bare(remote) => {
+        [remote] if remote.is_bracketed() || remote.is_named_host() => {
             return Err(format!("a host wants a port, as in `{}:5432`", remote.as_typed()));
         }
         [remote] => (Bind::Loopback, None, None, remote),
@@ -304,6 +320,13 @@ impl Part<'_> {
         matches!(self, Self::Bare(text) if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()))
     }
 
+    /// Whether it can be a host and no mistyped port.
+    fn is_named_host(&self) -> bool {
+        let Self::Bare(text) = self else { return false };
+        let named = text.bytes().any(|b| b.is_ascii_alphabetic()) || text.parse::<IpAddr>().is_ok();
+        named && text.parse::<Host>().is_ok()
+    }
+
     fn as_typed(&self) -> String {
         match self {
             Self::Bare(text) => (*text).to_owned(),
@@ -354,7 +377,7 @@ fn parse_host(part: &Part<'_>) -> Result<Host, String> {
 fn local_port(part: &Part<'_>) -> Result<u16, String> {
     match part {
         Part::Bare("") => Ok(0),
-        part => number(part, "local"),
+        part => number(part, Which::Local),
     }
 }
 
@@ -362,18 +385,49 @@ fn remote_port(part: &Part<'_>) -> Result<u16, String> {
     if part.is_empty() {
         return Err("the remote port is missing".to_owned());
     }
-    match number(part, "remote")? {
+    match number(part, Which::Remote)? {
         0 => Err("the remote port cannot be 0".to_owned()),
         port => Ok(port),
     }
 }
 
-fn number(part: &Part<'_>, which: &str) -> Result<u16, String> {
+/// Which of the two ports.
+#[derive(Clone, Copy)]
+enum Which {
+    Local,
+    Remote,
+}
+
+impl Which {
+    fn least(self) -> u16 {
+        match self {
+            Self::Local => 0,
+            Self::Remote => 1,
+        }
+    }
+}
+
+impl fmt::Display for Which {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Local => "local",
+            Self::Remote => "remote",
+        })
+    }
+}
+
+fn number(part: &Part<'_>, which: Which) -> Result<u16, String> {
     if !part.is_number() {
-        return Err(format!(
-            "the {which} port has to be a number, not `{}`",
-            part.as_typed()
-        ));
+        let typed = part.as_typed();
+        return Err(match which {
+            Which::Remote if typed.starts_with('/') => {
+                "the remote end has to be a port: no session leads to a node's sockets".to_owned()
+            }
+            _ => format!(
+                "the {which} port has to be a number from {} to 65535, not `{typed}`",
+                which.least()
+            ),
+        });
     }
     let Part::Bare(digits) = part else {
         return Err(format!("the {which} port has to be a number"));
@@ -384,207 +438,4 @@ fn number(part: &Part<'_>, which: &str) -> Result<u16, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn spec(text: &str) -> ForwardSpec {
-        text.parse().unwrap_or_else(|error| panic!("{error}"))
-    }
-
-    #[test]
-    fn every_form_is_read() {
-        let loopback = |port| Local::Port {
-            bind: Bind::Loopback,
-            port,
-        };
-        let remote = |host: &str, port| Remote {
-            host: (!host.is_empty()).then(|| Host(host.to_owned())),
-            port,
-        };
-        let table = [
-            ("5432", loopback(5432), remote("", 5432)),
-            ("15432:5432", loopback(15432), remote("", 5432)),
-            (":5432", loopback(0), remote("", 5432)),
-            ("0:5432", loopback(0), remote("", 5432)),
-            ("db.internal:5432", loopback(5432), remote("db.internal", 5432)),
-            ("10.0.0.7:5432", loopback(5432), remote("10.0.0.7", 5432)),
-            ("[fd00::7]:5432", loopback(5432), remote("fd00::7", 5432)),
-            ("1:db_1.internal.:2", loopback(1), remote("db_1.internal.", 2)),
-            (":db:2", loopback(0), remote("db", 2)),
-            ("1:[::1]:2", loopback(1), remote("::1", 2)),
-            (
-                "127.0.0.2:1:db:2",
-                Local::Port {
-                    bind: Bind::Address([127, 0, 0, 2].into()),
-                    port: 1,
-                },
-                remote("db", 2),
-            ),
-            (
-                "[::1]:1:db:2",
-                Local::Port {
-                    bind: Bind::Address(Ipv6Addr::LOCALHOST.into()),
-                    port: 1,
-                },
-                remote("db", 2),
-            ),
-            (
-                "*:1:db:2",
-                Local::Port {
-                    bind: Bind::Address([0, 0, 0, 0].into()),
-                    port: 1,
-                },
-                remote("db", 2),
-            ),
-            ("localhost:1:db:2", loopback(1), remote("db", 2)),
-            (
-                "/run/a.sock:80",
-                Local::Socket("/run/a.sock".into()),
-                remote("", 80),
-            ),
-            ("/a:db:80", Local::Socket("/a".into()), remote("db", 80)),
-            ("/a:[::2]:80", Local::Socket("/a".into()), remote("::2", 80)),
-        ];
-        for (text, local, remote) in table {
-            assert_eq!(spec(text), ForwardSpec { local, remote }, "{text}");
-            assert!(ForwardSpec::is_meant(text), "{text}");
-        }
-    }
-
-    #[test]
-    fn every_mistake_has_its_words() {
-        let table = [
-            ("", "it is empty, and the forms are"),
-            ("db", "a host wants a port, as in `db:5432`"),
-            ("[::1]", "a host wants a port, as in `[::1]:5432`"),
-            ("0", "the remote port cannot be 0"),
-            ("80:0", "the remote port cannot be 0"),
-            ("65536", "the remote port 65536 is above 65535"),
-            (
-                "99999999999999999999:1",
-                "the local port 99999999999999999999 is above 65535",
-            ),
-            ("80:", "the remote port is missing"),
-            ("80:http", "the remote port has to be a number, not `http`"),
-            ("80:-1", "the remote port has to be a number, not `-1`"),
-            ("80:+1", "the remote port has to be a number, not `+1`"),
-            ("a:b:c", "the remote port has to be a number, not `c`"),
-            ("a:b:1", "the local port has to be a number, not `a`"),
-            ("1:2:3", "a host was expected where the number 2 stands"),
-            ("1::3", "the host is empty"),
-            ("my db:5432", "the host has a space in it"),
-            ("a$b:5432", "the host has a `$` in it"),
-            ("a\u{7}b:5432", "the host has a character U+0007 in it"),
-            ("-x:5432", "the host is neither a name nor an address"),
-            ("a..b:5432", "the host is neither a name nor an address"),
-            (
-                "eth0:1:db:2",
-                "the bind address has to be an IP address of this machine",
-            ),
-            ("1:2:3:4:5", "it has too many colons"),
-            ("::1:80", "an IPv6 address wants brackets, as in `[::1]:80`"),
-            ("fd00::1:80", "an IPv6 address wants brackets"),
-            ("[::1:80", "a bracket is opened and not closed"),
-            ("[::1]80", "a closing bracket wants a colon after it"),
-            ("[db]:80", "`db` in brackets is no IPv6 address"),
-            ("[127.0.0.1]:80", "`127.0.0.1` in brackets is no IPv6 address"),
-            ("1:[80]", "the remote port has to be a number, not `[80]`"),
-            ("/run/a.sock", "a socket wants a port"),
-            ("/run/:80", "the socket's path is a directory"),
-            ("/a:b:c:80", "it has too many colons"),
-            ("/a:0", "the remote port cannot be 0"),
-        ];
-        for (text, words) in table {
-            let Err(error) = text.parse::<ForwardSpec>() else {
-                panic!("`{text}` was read")
-            };
-            let said = error.to_string();
-            assert!(
-                said.starts_with(&format!("`{text}` is not a forward: {words}")),
-                "{said}"
-            );
-        }
-        let long = format!("/{}:80", "x".repeat(LONGEST_SOCKET));
-        assert!(long.parse::<ForwardSpec>().is_err());
-        assert!(format!("{}:80", "x".repeat(254)).parse::<ForwardSpec>().is_err());
-    }
-
-    #[test]
-    fn words_that_can_only_be_forwards_are_told_from_names() {
-        for name in [
-            "prod-db",
-            "prod/web",
-            "tag:Env=prod",
-            "name=web-*",
-            "i-0123456789abcdef0",
-        ] {
-            assert!(!ForwardSpec::is_meant(name), "{name}");
-        }
-    }
-
-    #[test]
-    fn the_nodes_own_loopback_needs_no_remote_host() {
-        assert_eq!(spec("1:localhost:2").remote.foreign_host(), None);
-        assert!(spec("1:db:2").remote.foreign_host().is_some());
-    }
-
-    #[test]
-    fn what_others_could_reach_is_known() {
-        for (text, beyond) in [
-            ("1:db:2", false),
-            ("127.0.0.9:1:db:2", false),
-            ("[::1]:1:db:2", false),
-            ("*:1:db:2", true),
-            ("10.0.0.1:1:db:2", true),
-        ] {
-            let Local::Port { bind, .. } = spec(text).local else {
-                panic!("{text} is a port")
-            };
-            assert_eq!(bind.is_beyond_loopback(), beyond, "{text}");
-        }
-    }
-
-    fn any_spec() -> impl Strategy<Value = ForwardSpec> {
-        let host = prop_oneof![
-            "[a-z][a-z0-9_-]{0,10}(\\.[a-z0-9]{1,5}){0,3}".prop_map(Some),
-            any::<Ipv6Addr>().prop_map(|address| Some(address.to_string())),
-            Just(None),
-        ];
-        let bind = prop_oneof![Just(Bind::Loopback), any::<IpAddr>().prop_map(Bind::Address)];
-        let local = prop_oneof![
-            (bind, any::<u16>()).prop_map(|(bind, port)| Local::Port { bind, port }),
-            "/[a-z/]{0,10}[a-z]".prop_map(|path| Local::Socket(path.into())),
-        ];
-        (local, host, 1..=u16::MAX).prop_map(|(local, host, port)| {
-            // A chosen address cannot be said without a host: the node's own is `localhost` then.
-            let chosen = matches!(
-                local,
-                Local::Port {
-                    bind: Bind::Address(_),
-                    ..
-                }
-            );
-            let host = host.or_else(|| chosen.then(|| "localhost".to_owned())).map(Host);
-            ForwardSpec {
-                local,
-                remote: Remote { host, port },
-            }
-        })
-    }
-
-    proptest! {
-        #[test]
-        fn what_is_written_is_read_back(spec in any_spec()) {
-            prop_assert_eq!(spec.to_string().parse::<ForwardSpec>().unwrap(), spec);
-        }
-
-        #[test]
-        fn nothing_panics(text in "[0-9a-z:/\\[\\]. *\\PC]{0,24}") {
-            if let Ok(spec) = text.parse::<ForwardSpec>() {
-                prop_assert_eq!(spec.to_string().parse::<ForwardSpec>().unwrap(), spec);
-            }
-        }
-    }
-}
+mod tests;

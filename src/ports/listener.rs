@@ -107,14 +107,20 @@ impl BindError {
             Self::Denied {
                 wanted: Wanted::Port(_),
             } => Some("ports below 1024 want privileges; choose one above"),
+            Self::Denied {
+                wanted: Wanted::Socket(_),
+            } => Some("its directory has to be one that you may write to"),
+            Self::Failed {
+                wanted: Wanted::Socket(_),
+                cause,
+            } if cause.kind() == io::ErrorKind::NotFound => {
+                Some("its directory has to be there: make it, or choose another path")
+            }
             Self::NotOurs { .. } => Some(
                 "leave the address out for loopback, or take one that this machine has (`*` is all of them)",
             ),
             Self::NotASocket(_) => Some("choose another path; what is there is left alone"),
-            Self::Denied {
-                wanted: Wanted::Socket(_),
-            }
-            | Self::Failed { .. } => None,
+            Self::Failed { .. } => None,
         }
     }
 
@@ -302,7 +308,7 @@ async fn on_address(address: SocketAddr) -> Result<TcpListener, BindError> {
                 address: address.ip(),
             };
         }
-        BindError::from_io(Wanted::Port(address), cause, || who::listens_on(address.port()))
+        BindError::from_io(Wanted::Port(address), cause, || who::listens_on(address))
     })
 }
 

@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 #[cfg(unix)]
 use std::os::fd::AsFd;
 
-/// The program that listens on a TCP port, with its process id. Untrusted text.
-pub(super) fn listens_on(port: u16) -> Option<String> {
-    system::listens_on(port)
+/// The program whose listener keeps a TCP address from being taken, with its process id. Untrusted text.
+pub(super) fn listens_on(address: SocketAddr) -> Option<String> {
+    system::listens_on(address)
 }
 
 /// Whether the local TCP end `theirs`, connected to `ours`, belongs to no process any more.
@@ -25,7 +25,7 @@ pub(super) fn has_hung_up(ours: impl AsFd) -> bool {
 mod system {
     use std::net::SocketAddr;
 
-    pub(super) fn listens_on(_port: u16) -> Option<String> {
+    pub(super) fn listens_on(_address: SocketAddr) -> Option<String> {
         None
     }
 
@@ -56,15 +56,39 @@ mod system {
     const TABLES: [&str; 2] = ["/proc/net/tcp", "/proc/net/tcp6"];
     const LISTEN: &str = "0A";
 
-    pub(super) fn listens_on(port: u16) -> Option<String> {
-        let inode = TABLES.iter().find_map(|table| {
-            let text = fs::read_to_string(table).ok()?;
-            text.lines()
-                .filter_map(Row::read)
-                .find(|row| row.state == LISTEN && row.local.port() == port && row.inode != 0)
-                .map(|row| row.inode)
-        })?;
+    pub(super) fn listens_on(address: SocketAddr) -> Option<String> {
+        let tables: Vec<String> = TABLES
+            .iter()
+            .filter_map(|table| fs::read_to_string(table).ok())
+            .collect();
+        let rows = tables.iter().flat_map(|text| text.lines()).filter_map(Row::read);
+        let listeners = rows.filter(|row| row.state == LISTEN && row.inode != 0);
+        let (_, inode) = listeners
+            .filter_map(|row| Some((in_the_way(row.local, address)?, row.inode)))
+            .min()?;
         holder(inode)
+    }
+
+    /// How a listener is in the way of an address, the surest way first.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+    enum InTheWay {
+        Exactly,
+        WithinFamily,
+        /// An IPv6 one for all addresses, unless it leaves IPv4 out, which the table does not tell.
+        AcrossFamilies,
+    }
+
+    fn in_the_way(listener: SocketAddr, wanted: SocketAddr) -> Option<InTheWay> {
+        let (has, wants) = (listener.ip().to_canonical(), wanted.ip().to_canonical());
+        let covers = |one: IpAddr, other: IpAddr| one.is_unspecified() && (one.is_ipv6() || other.is_ipv4());
+        if listener.port() != wanted.port() || has != wants && !covers(has, wants) && !covers(wants, has) {
+            return None;
+        }
+        Some(match (has == wants, has.is_ipv4() == wants.is_ipv4()) {
+            (true, _) => InTheWay::Exactly,
+            (false, true) => InTheWay::WithinFamily,
+            (false, false) => InTheWay::AcrossFamilies,
+        })
     }
 
     pub(super) fn has_nobody(theirs: SocketAddr, ours: SocketAddr) -> bool {
@@ -211,6 +235,27 @@ mod system {
     #[cfg(test)]
     mod tests {
         use super::*;
+
+        #[test]
+        fn a_listener_is_in_the_way_of_its_own_addresses_alone() {
+            use InTheWay::{AcrossFamilies, Exactly, WithinFamily};
+            for (listener, wanted, expected) in [
+                ("[::1]:80", "[::1]:80", Some(Exactly)),
+                ("127.0.0.1:80", "[::ffff:127.0.0.1]:80", Some(Exactly)),
+                ("0.0.0.0:80", "127.0.0.1:80", Some(WithinFamily)),
+                ("127.0.0.1:80", "0.0.0.0:80", Some(WithinFamily)),
+                ("[::]:80", "[::1]:80", Some(WithinFamily)),
+                ("[::]:80", "127.0.0.1:80", Some(AcrossFamilies)),
+                ("127.0.0.1:80", "[::]:80", Some(AcrossFamilies)),
+                ("127.0.0.1:80", "[::1]:80", None),
+                ("0.0.0.0:80", "[::1]:80", None),
+                ("127.0.0.2:80", "127.0.0.1:80", None),
+                ("127.0.0.1:81", "127.0.0.1:80", None),
+            ] {
+                let found = in_the_way(listener.parse().unwrap(), wanted.parse().unwrap());
+                assert_eq!(found, expected, "{listener} {wanted}");
+            }
+        }
 
         #[test]
         fn rows_are_read_as_the_kernel_writes_them() {

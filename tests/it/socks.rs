@@ -428,5 +428,6 @@ fn what_cannot_be_is_said_before_anything_listens() {
     let told = env.run(&["socks", NODE, "--local", &port]);
     assert_eq!(told.status, 255, "{told}");
     assert!(told.stderr.contains("is in use"), "{told}");
+    assert!(told.stderr.contains("`--local 0`"), "{told}");
     assert_eq!(starts(&env), 0);
 }

@@ -12,6 +12,7 @@ use super::answer::{Collected, MOST, is_safe};
 use super::request::Request;
 use super::world::World;
 use crate::aws::regions;
+use crate::commands::forward::DETACHED;
 use crate::commands::help::topics::NAMES;
 use crate::commands::targets::words;
 use crate::inventory::node::{AgentState, InstanceState};
@@ -35,6 +36,7 @@ enum Kind {
     Document,
     Topic,
     Tag,
+    Detached,
     File,
     Other,
 }
@@ -58,6 +60,7 @@ impl Kind {
             ("DOCUMENT", _) | (_, "document" | "document_name" | "exec_document") => Self::Document,
             ("TOPIC", _) => Self::Topic,
             (_, "tags") => Self::Tag,
+            (_, DETACHED) => Self::Detached,
             ("FILE" | "DIR" | "PATH", _) => Self::File,
             (name, _) if name.contains("SESSION") => Self::SessionOrTarget,
             (name, _) if name.contains("PRESET") && name.contains("TARGET") => Self::PresetOrTarget,
@@ -149,6 +152,7 @@ impl State {
             Kind::Document => self.documents(&mut offers),
             Kind::Topic => self.topics.iter().for_each(|topic| offers.add(topic, "")),
             Kind::Tag => self.tags(typed, "", &mut offers),
+            Kind::Detached => self.detached(&mut offers),
             Kind::File => self.collected.files = true,
             Kind::Other => {}
         }
@@ -319,6 +323,15 @@ impl State {
             };
             let help = format!("{}  {}  {state}", entry.command, entry.target);
             offers.add(entry.session.as_str(), &help);
+        }
+    }
+
+    /// By their records alone: nobody is asked how they are.
+    fn detached(&self, offers: &mut Offers<'_>) {
+        for entry in self.world.detached() {
+            let words = entry.record.map(|record| record.words.join(" "));
+            let state = if entry.lives { "" } else { "  dead" };
+            offers.add(&entry.name, &format!("{}{state}", words.unwrap_or_default()));
         }
     }
 

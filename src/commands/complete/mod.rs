@@ -41,12 +41,26 @@ pub fn run(command: clap::Command, words: &[OsString]) -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// Whether the word at hand is of a command that is to be run: the engine would offer what may stand before `--`.
+fn in_command(command: &clap::Command, request: &Request) -> bool {
+    let mut before = request.before.iter();
+    let mut at = command;
+    for word in before.by_ref().take_while(|word| *word != "--") {
+        at = at.find_subcommand(word).unwrap_or(at);
+    }
+    let is_behind = request.before.iter().any(|word| word == "--");
+    is_behind && at.get_positionals().any(clap::Arg::is_last_set)
+}
+
 fn answer(command: clap::Command, request: &Request) -> (Answer, Shared) {
     let (mut command, shared) = candidates::attach(command, request);
     let mut words: Vec<OsString> = vec!["ssmx".into()];
     words.extend(request.before.iter().map(Into::into));
     words.push(request.current.clone().into());
     let index = words.len() - 1;
-    let found = clap_complete::engine::complete(&mut command, words, index, None).unwrap_or_default();
+    let found = match in_command(&command, request) {
+        true => Vec::new(),
+        false => clap_complete::engine::complete(&mut command, words, index, None).unwrap_or_default(),
+    };
     (Answer::new(found, shared.collected(), request), shared)
 }

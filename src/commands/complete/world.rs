@@ -9,6 +9,7 @@ use crate::aws::sections::Sections;
 use crate::config::env::lookup;
 use crate::config::load::load_what_fits;
 use crate::config::{Config, Flags, Places};
+use crate::detached::{self, Registry};
 use crate::ids::{Region, Scope};
 use crate::inventory::snapshot::{RememberedSession, Snapshot, Snapshots};
 use crate::ledger::{Entry, Ledger, Life};
@@ -97,6 +98,16 @@ impl World {
         let state = self.places().state.as_deref();
         let told = state.and_then(|state| Ledger::new(&state.join("sessions")).read().ok());
         told.unwrap_or_default().sessions
+    }
+
+    /// What goes on, or went on, in processes without a terminal.
+    pub(super) fn detached(&self) -> Vec<detached::Entry> {
+        let found = || {
+            let places = self.places();
+            let registry = Registry::new(places.runtime.as_deref()?, places.state.as_deref()?);
+            registry.entries().ok()
+        };
+        found().unwrap_or_default()
     }
 
     /// The sessions that were seen last in the scope at hand.

@@ -7,6 +7,8 @@ use std::process::ExitStatus;
 
 use tokio::process::{Child, Command};
 
+use super::program;
+use crate::commands::context::{Call, Context};
 use crate::commands::error::{CommandError, Exit};
 
 /// A local end that the command may ask for.
@@ -29,18 +31,68 @@ fn fill(words: &[OsString], ends: &[End]) -> Result<Vec<OsString>, CommandError>
     words.iter().map(|word| fill_one(word, ends)).collect()
 }
 
+/// Whether a command was to be run, be it an empty one.
+pub fn is_announced(call: &Call) -> bool {
+    call.words.iter().any(|word| word == "--")
+}
+
 /// Whether the words will do for forwards of these names, before anything is started for them.
 ///
 /// # Errors
-/// As for [`fill`].
-pub fn check<'a>(words: &[OsString], names: impl Iterator<Item = &'a str>) -> Result<(), CommandError> {
+/// As for [`fill`], and when there is no such program.
+pub fn check<'a>(
+    ctx: &Context,
+    words: &[OsString],
+    names: impl Iterator<Item = &'a str>,
+) -> Result<(), CommandError> {
+    let Some(program) = words.first() else {
+        return match is_announced(ctx.call()) {
+            true => Err(CommandError::usage("the command after `--` is empty")),
+            false => Ok(()),
+        };
+    };
     let end = |name: &str| End {
         name: name.to_owned(),
         host: String::new(),
         port: None,
     };
     let ends: Vec<End> = names.map(end).collect();
-    fill(words, &ends).map(drop)
+    fill(words, &ends)?;
+    for (variable, names) in shared(&ends) {
+        ctx.ui().warn(&format!(
+            "`{}` come to one variable, so there is no `{variable}PORT` and no `{variable}HOST`",
+            names.join("` and `")
+        ));
+    }
+    // What is filled in is known later.
+    match program.as_bytes().contains(&b'{') {
+        true => Ok(()),
+        false => program::check(program),
+    }
+}
+
+/// Variables that several forwards come to, which nobody gets then, and the forwards' names.
+fn shared(ends: &[End]) -> Vec<(String, Vec<&str>)> {
+    let mut all: Vec<(String, Vec<&str>)> = Vec::new();
+    for end in ends {
+        let variable = variable(&end.name);
+        match all.iter_mut().find(|(known, _)| *known == variable) {
+            Some((_, names)) => names.push(&end.name),
+            None => all.push((variable, vec![&end.name])),
+        }
+    }
+    all.retain(|(_, names)| names.len() > 1);
+    all
+}
+
+/// The beginning of a forward's variables.
+fn variable(name: &str) -> String {
+    let plain = |c: char| match c.is_ascii_alphanumeric() {
+        true => c.to_ascii_uppercase(),
+        false => '_',
+    };
+    let name: String = name.chars().map(plain).collect();
+    format!("SSMX_FORWARD_{name}_")
 }
 
 fn fill_one(word: &OsStr, ends: &[End]) -> Result<OsString, CommandError> {
@@ -84,7 +136,16 @@ fn value(inner: &str, ends: &[End]) -> Result<Option<String>, CommandError> {
     let end = match name {
         None => ends.first(),
         Some(name) => {
-            let named = ends.iter().find(|end| end.name == name);
+            let mut fitting = ends.iter().filter(|end| end.name == name);
+            let named = fitting.next();
+            if fitting.next().is_some() {
+                return Err(CommandError::usage(format!(
+                    "`{{{inner}}}` in the command names several forwards of this run"
+                ))
+                .hint(
+                    "`{port}` and `{host}` are those of the first; the others want presets to be told apart",
+                ));
+            }
             // `${x.port}` and the like are some other language's.
             let sound = name
                 .bytes()
@@ -116,19 +177,12 @@ fn environment(ends: &[End]) -> Vec<(String, String)> {
     if let Some(first) = ends.first() {
         add("SSMX_FORWARD_", first);
     }
+    let shared = shared(ends);
     for end in ends {
-        let name: String = end
-            .name
-            .chars()
-            .map(|c| {
-                if c.is_ascii_alphanumeric() {
-                    c.to_ascii_uppercase()
-                } else {
-                    '_'
-                }
-            })
-            .collect();
-        add(&format!("SSMX_FORWARD_{name}_"), end);
+        let variable = variable(&end.name);
+        if shared.iter().all(|(known, _)| *known != variable) {
+            add(&variable, end);
+        }
     }
     variables
 }
@@ -147,7 +201,9 @@ pub fn spawn(command: &[OsString], ends: &[End]) -> Result<Child, CommandError> 
         .envs(environment(ends))
         .spawn()
         .map_err(|error| {
-            CommandError::failed(format!("cannot start `{}`", program.to_string_lossy())).because(error)
+            CommandError::failed(format!("cannot start `{}`", program.to_string_lossy()))
+                .because(error)
+                .hint("a script wants a first line that says what runs it, such as `#!/bin/sh`")
         })
 }
 
@@ -231,8 +287,12 @@ mod tests {
         let error = fill(&[OsString::from("{prod-dbx.port}")], &ends()).unwrap_err();
         assert_eq!(error.status(), 252);
         let words = [OsString::from("{cache.port}")];
-        assert!(check(&words, ["prod-db", "cache"].into_iter()).is_ok());
-        assert!(check(&words, ["prod-db"].into_iter()).is_err());
+        assert!(fill(&words, &ends()).is_ok());
+        assert!(fill(&words, &ends()[..1]).is_err());
+        // Which of two, nobody can tell.
+        let twice = [ends(), ends()].concat();
+        assert_eq!(fill(&words, &twice).unwrap_err().status(), 252);
+        assert!(fill(&[OsString::from("{port}")], &twice).is_ok());
     }
 
     #[test]
@@ -247,6 +307,30 @@ mod tests {
         assert_eq!(get("SSMX_FORWARD_PROD_DB_PORT"), Some("15432"));
         assert_eq!(get("SSMX_FORWARD_CACHE_HOST"), Some("/run/c.sock"));
         assert_eq!(get("SSMX_FORWARD_CACHE_PORT"), Some(""));
+    }
+
+    #[test]
+    fn a_variable_of_two_forwards_is_nobodys() {
+        let named = |name: &str| End {
+            name: name.to_owned(),
+            ..ends()[0].clone()
+        };
+        let ends = [named("a.b"), named("a-b"), named("c")];
+        let variables = environment(&ends);
+        let names: Vec<&str> = variables.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(
+            names,
+            [
+                "SSMX_FORWARD_HOST",
+                "SSMX_FORWARD_PORT",
+                "SSMX_FORWARD_C_HOST",
+                "SSMX_FORWARD_C_PORT"
+            ]
+        );
+        assert_eq!(
+            shared(&ends),
+            [("SSMX_FORWARD_A_B_".to_owned(), vec!["a.b", "a-b"])]
+        );
     }
 
     #[test]

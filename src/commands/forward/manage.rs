@@ -19,6 +19,9 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// How often its end, or a log's growth, is looked for.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// The argument that names them, by which completion knows it.
+pub const DETACHED: &str = "detached";
+
 /// What there is to do with detached forwards.
 #[derive(Debug, clap::Subcommand)]
 pub enum Manage {
@@ -27,20 +30,35 @@ pub enum Manage {
     /// End detached forwards
     Stop {
         /// Their names, or those of forwards in them; a process ends whole
-        #[arg(value_name = "NAME", required_unless_present = "all")]
+        #[arg(id = DETACHED, value_name = "NAME", required_unless_present = "all")]
         names: Vec<String>,
         /// All of them
-        #[arg(long, conflicts_with = "names")]
+        #[arg(long, conflicts_with = DETACHED)]
         all: bool,
     },
     /// Show what a detached forward has said
     Logs {
         /// Its name, or that of a forward in it
+        #[arg(id = DETACHED, value_name = "NAME")]
         name: String,
         /// Go on as it says more
         #[arg(short, long)]
         follow: bool,
     },
+}
+
+impl Manage {
+    /// All of them, as they are typed.
+    pub const WORDS: [&str; 3] = ["ps", "stop", "logs"];
+
+    /// As it is typed.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Ps => "ps",
+            Self::Stop { .. } => "stop",
+            Self::Logs { .. } => "logs",
+        }
+    }
 }
 
 /// Does it.

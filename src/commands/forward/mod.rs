@@ -9,6 +9,7 @@ mod manage;
 mod name;
 mod one;
 mod plan;
+mod program;
 mod ps;
 mod route;
 mod say;
@@ -19,7 +20,7 @@ mod wish;
 use std::ffi::OsString;
 use std::time::Duration;
 
-use super::args::period;
+use super::args::{count, period};
 use super::consent::ConsentArgs;
 use super::context::{Context, Starter};
 use super::error::{CommandError, Exit};
@@ -29,13 +30,19 @@ use crate::config::edit::{Existing, Value};
 use crate::config::keys::KeyPath;
 use crate::ids::ForwardSpec;
 use crate::transport::plan::Choice;
+use crate::ui::Presence;
 use carry::{Browser, Job};
 use detach::Detached;
 pub use detach::without_word;
+pub use manage::DETACHED;
 use manage::Manage;
 use plan::Plan;
 use watch::Watch;
 use wish::{Leads, Settings, Wish};
+
+/// As clap would write it, were the two forms apart for it: options for all may stand before `ps` and its like.
+const USAGE: &str = "ssmx forward [OPTIONS] [PRESET|GROUP|TARGET SPEC]... [-- <COMMAND>...]\n       \
+                     ssmx forward [OPTIONS] <ps|stop|logs>";
 
 /// Forward local ports through nodes
 ///
@@ -43,7 +50,7 @@ use wish::{Leads, Settings, Wish};
 /// LOCAL:HOST:REMOTE, BIND:LOCAL:HOST:REMOTE, :REMOTE (a free local port), /path.sock:REMOTE or
 /// /path.sock:HOST:REMOTE. It stays up: cut connections are resumed, ended sessions started anew.
 #[derive(Debug, clap::Args)]
-#[command(args_conflicts_with_subcommands = true)]
+#[command(override_usage = USAGE)]
 pub struct Args {
     /// Detached forwards from outside, in place of a forward
     #[command(subcommand)]
@@ -62,15 +69,15 @@ pub struct Args {
     pub lazy: bool,
 
     /// End the session when it was unused for so long, such as 30m; the next connection starts another one
-    #[arg(long, value_name = "TIME", value_parser = period)]
+    #[arg(long, value_name = "TIME", value_parser = period, allow_hyphen_values = true)]
     pub idle_timeout: Option<Duration>,
 
     /// Take new connections to a fresh session after so long, so that the remote name is resolved anew
-    #[arg(long, value_name = "TIME", value_parser = period)]
+    #[arg(long, value_name = "TIME", value_parser = period, allow_hyphen_values = true)]
     pub max_age: Option<Duration>,
 
     /// Spread connections over so many sessions, for speed (1 to 32)
-    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=32))]
+    #[arg(long, value_name = "COUNT", value_parser = |text: &str| count(text, 1..=32))]
     pub sessions: Option<u16>,
 
     /// Go on in a process without a terminal; returns when the forwards are ready
@@ -78,7 +85,7 @@ pub struct Args {
     pub detach: bool,
 
     /// The detached process's name, in place of the group's or the first forward's
-    #[arg(long, value_name = "NAME", requires = "detach")]
+    #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
 
     /// Write the forward down as a preset of this name, in the user's config, before it runs
@@ -120,7 +127,19 @@ pub struct CarriageArgs {
 /// When words mean nothing, a local end is taken, or a forward cannot be kept up.
 pub async fn run(ctx: &Context, mut args: Args) -> Result<Exit, CommandError> {
     if let Some(manage) = args.manage.take() {
+        args.nothing_beside(ctx, manage.word())?;
         return manage::run(ctx, manage).await;
+    }
+    check_name(args.name.as_deref(), args.detach)?;
+    if args.words.is_empty()
+        && ctx.ui().presence() == Presence::Script
+        && let Some(what) = args.wants_a_forward(ctx)
+    {
+        return Err(
+            CommandError::usage(format!("{what} wants a forward, and none is named")).hint(
+                "name a preset, a group, or a target and its port; `ssmx forward` alone lists the presets",
+            ),
+        );
     }
     if args.detach && ctx.call().starter == Starter::Outside {
         return detach::start(ctx).await;
@@ -134,7 +153,12 @@ pub async fn run(ctx: &Context, mut args: Args) -> Result<Exit, CommandError> {
         args.words.clone()
     };
     let wishes = wishes(ctx, &args, &words)?;
-    child::check(&args.command, wishes.iter().map(|(wish, _)| wish.name.as_str()))?;
+    child::check(
+        ctx,
+        &args.command,
+        wishes.iter().map(|(wish, _)| wish.name.as_str()),
+    )?;
+    one::check_output(ctx, &args.command)?;
     if let Some(name) = &args.save {
         save(ctx, name, &wishes)?;
     }
@@ -153,6 +177,40 @@ pub async fn run(ctx: &Context, mut args: Args) -> Result<Exit, CommandError> {
     args.carriage
         .run(ctx, wishes, &args.command, browser, detached)
         .await
+}
+
+impl Args {
+    /// What was said that says nothing without a forward.
+    fn wants_a_forward(&self, ctx: &Context) -> Option<&'static str> {
+        if child::is_announced(ctx.call()) {
+            return Some("the command after `--`");
+        }
+        let said = [
+            ("`--detach`", self.detach),
+            ("`--save`", self.save.is_some()),
+            ("`--open`", self.open),
+            ("`--lazy`", self.lazy),
+            ("`--idle-timeout`", self.idle_timeout.is_some()),
+            ("`--max-age`", self.max_age.is_some()),
+            ("`--sessions`", self.sessions.is_some()),
+            ("`--document`", self.document.is_some()),
+            ("`--transport`", self.carriage.transport.is_some()),
+        ];
+        said.into_iter().find(|(_, said)| *said).map(|(option, _)| option)
+    }
+
+    /// Whether a command for detached forwards stands alone.
+    fn nothing_beside(&self, ctx: &Context, command: &str) -> Result<(), CommandError> {
+        let beside = match (self.words.first(), self.wants_a_forward(ctx)) {
+            (Some(word), _) => format!("`{word}`"),
+            (None, Some(what)) => what.to_owned(),
+            (None, None) => return Ok(()),
+        };
+        Err(CommandError::usage(format!(
+            "{beside} is of a forward, and `ssmx forward {command}` starts none"
+        ))
+        .hint(format!("`ssmx forward {command} --help` shows what it takes")))
+    }
 }
 
 impl CarriageArgs {
@@ -179,6 +237,18 @@ impl CarriageArgs {
             detached.end(&result);
         }
         result
+    }
+}
+
+/// Whether a name was given to what is detached.
+///
+/// # Errors
+/// When nothing is.
+fn check_name(name: Option<&str>, detach: bool) -> Result<(), CommandError> {
+    match name {
+        Some(name) if !detach => Err(CommandError::usage("`--name` is for detached forwards")
+            .hint(format!("add `--detach`, or leave `--name {name}` out"))),
+        _ => Ok(()),
     }
 }
 

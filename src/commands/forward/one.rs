@@ -1,7 +1,9 @@
 //! One forward at work: its local end, what is known of it, and its first word.
 
+use std::ffi::OsString;
 use std::sync::Arc;
 
+use clap::ValueEnum as _;
 use serde_json::Value;
 
 use super::child::End;
@@ -15,7 +17,6 @@ use crate::commands::error::{CommandError, Kind};
 use crate::ids::{Local, Scope, SessionId};
 use crate::transport::forward::{BindError, Counters, Listener};
 use crate::ui::Format;
-use crate::ui::text::escape;
 
 /// One forward.
 pub struct Forward {
@@ -65,6 +66,44 @@ pub async fn bind(wishes: &[(Wish, Plan)]) -> Result<Vec<Listener>, CommandError
     Ok(listeners)
 }
 
+/// Whether stdout can be what was asked for: a forward says a line or a document, and a command has stdout for
+/// itself.
+///
+/// # Errors
+/// When it cannot.
+pub fn check_output(ctx: &Context, command: &[OsString]) -> Result<(), CommandError> {
+    let asked = ctx.globals().output;
+    if let Some(format) = asked
+        && !matches!(format, Format::Table | Format::Wide | Format::Json)
+    {
+        let name = format.to_possible_value();
+        let name = name.as_ref().map_or("", |value| value.get_name());
+        return Err(
+            CommandError::usage(format!("a forward cannot be said as `-o {name}`"))
+                .hint("it is a line for people or, with `-o json`, a document for scripts"),
+        );
+    }
+    let output = ctx.output()?;
+    let said = match (asked, &output.query) {
+        (_, Some(_)) => "--query",
+        (Some(Format::Json), None) => "-o json",
+        _ => return Ok(()),
+    };
+    if !command.is_empty() {
+        return Err(CommandError::usage(format!(
+            "stdout is the command's alone, so `{said}` has nothing to say there"
+        ))
+        .hint("the command finds its port as `{port}` and in `SSMX_FORWARD_PORT`"));
+    }
+    if output.format != Format::Json {
+        return Err(
+            CommandError::usage("`--query` picks from a document, and a forward is said in a line")
+                .hint("add `-o json`"),
+        );
+    }
+    Ok(())
+}
+
 fn not_bound(wish: &Wish, error: &BindError) -> CommandError {
     let kind = match error {
         BindError::NotOurs { .. } | BindError::NotASocket(_) => Kind::Usage,
@@ -72,9 +111,34 @@ fn not_bound(wish: &Wish, error: &BindError) -> CommandError {
     };
     let failure =
         CommandError::new(kind, format!("cannot listen for forward `{}`", wish.name)).because(error);
-    match error.hint() {
+    match local_hint(wish, error).or_else(|| error.hint().map(str::to_owned)) {
         Some(hint) => failure.hint(hint),
         None => failure,
+    }
+}
+
+/// What to try with a port, in the words of what was asked for.
+fn local_hint(wish: &Wish, error: &BindError) -> Option<String> {
+    let Local::Port { port, .. } = wish.local else {
+        return None;
+    };
+    match (error, &wish.leads) {
+        (BindError::Busy { .. }, Leads::Anywhere) => {
+            Some("choose another port with `--local PORT`, or let one be found: `--local 0`".to_owned())
+        }
+        (BindError::Denied { .. }, leads) => {
+            // 8080 for 80, 8443 for 443.
+            let above = port.saturating_add(8000);
+            let form = match (&wish.preset, leads) {
+                (_, Leads::Anywhere) => format!("--local {above}"),
+                (Some(_), _) => format!("local = {above}"),
+                (None, Leads::To(remote)) => format!("{above}:{remote}"),
+            };
+            Some(format!(
+                "ports below 1024 want privileges; choose one above: `{form}`"
+            ))
+        }
+        _ => None,
     }
 }
 
@@ -135,9 +199,10 @@ impl Forward {
         up: Option<(Option<&SessionId>, &str)>,
         alone: bool,
     ) -> Result<(), CommandError> {
-        if ctx.output()?.format == Format::Json && alone {
+        let output = ctx.output()?;
+        if output.format == Format::Json && alone {
             let document = self.document(up.and_then(|(session, _)| session));
-            ctx.ui().data(&format!("{document}\n"))?;
+            ctx.ui().document_line(&output, &document)?;
             return Ok(());
         }
         let line = say::ready_line(&self.wish, &self.listener, up.map(|(_, via)| via));
@@ -168,10 +233,9 @@ impl Forward {
             false => format!("{scheme}://{host}:{port}/"),
         };
         if let Err(error) = crate::commands::browser::open(&url) {
-            ctx.ui().warn(&format!(
-                "no browser could be opened ({}); the page is {url}",
-                escape(&error.to_string())
-            ));
+            tracing::debug!(%error, "no browser");
+            ctx.ui()
+                .warn(&format!("no browser could be opened here; the page is {url}"));
         }
     }
 }

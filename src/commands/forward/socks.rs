@@ -6,10 +6,9 @@ use std::time::Duration;
 use super::CarriageArgs;
 use super::carry::Browser;
 use super::detach::{self, Detached};
-use super::name;
-use super::plan;
 use super::wish::{self, Settings};
-use crate::commands::args::period;
+use super::{child, name, one, plan};
+use crate::commands::args::{count, period};
 use crate::commands::context::{Context, Starter};
 use crate::commands::error::{CommandError, Exit};
 use crate::ids::{Bind, Local};
@@ -31,19 +30,19 @@ pub struct Args {
     pub command: Vec<OsString>,
 
     /// The local port, on both loopbacks; 0: a free one
-    #[arg(long, value_name = "PORT", default_value_t = PORT)]
+    #[arg(long, value_name = "PORT", default_value_t = PORT, value_parser = |text: &str| count(text, 0..=u16::MAX))]
     pub local: u16,
 
     /// At most so many hosts and ports at a time (1 to 256)
-    #[arg(long, value_name = "COUNT", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=256))]
+    #[arg(long, value_name = "COUNT", default_value_t = 32, value_parser = |text: &str| count(text, 1..=256))]
     pub sessions: u16,
 
     /// End a host's session when it was unused for so long; 5m where the config says nothing
-    #[arg(long, value_name = "TIME", value_parser = period)]
+    #[arg(long, value_name = "TIME", value_parser = period, allow_hyphen_values = true)]
     pub idle_timeout: Option<Duration>,
 
     /// Take new connections to a fresh session after so long, so that the host is resolved anew
-    #[arg(long, value_name = "TIME", value_parser = period)]
+    #[arg(long, value_name = "TIME", value_parser = period, allow_hyphen_values = true)]
     pub max_age: Option<Duration>,
 
     /// Go on in a process without a terminal; see `ssmx forward ps`
@@ -51,7 +50,7 @@ pub struct Args {
     pub detach: bool,
 
     /// The detached process's name, in place of the target's
-    #[arg(long, value_name = "NAME", requires = "detach")]
+    #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
 
     /// How it is carried.
@@ -64,6 +63,7 @@ pub struct Args {
 /// # Errors
 /// When the target means nothing or is out of reach, or the local port is taken.
 pub async fn run(ctx: &Context, args: Args) -> Result<Exit, CommandError> {
+    super::check_name(args.name.as_deref(), args.detach)?;
     if args.detach && ctx.call().starter == Starter::Outside {
         return detach::start(ctx).await;
     }
@@ -81,6 +81,8 @@ pub async fn run(ctx: &Context, args: Args) -> Result<Exit, CommandError> {
     };
     wish.transport = args.carriage.transport;
     let plan = plan::socks(ctx, &wish)?;
+    child::check(ctx, &args.command, [wish.name.as_str()].into_iter())?;
+    one::check_output(ctx, &args.command)?;
     let words = ["socks".to_owned(), args.target];
     let name = args.name.unwrap_or_else(|| name::sound(&wish.name));
     let wishes = vec![(wish, plan)];

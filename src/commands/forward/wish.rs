@@ -4,12 +4,15 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::manage::Manage;
+use super::program;
 use crate::commands::error::CommandError;
 use crate::config::Config;
 use crate::config::schema::Preset;
 use crate::config::values;
-use crate::ids::{Bind, ForwardSpec, Local, Region, Remote};
+use crate::ids::{Bind, ForwardSpec, Local, NodeId, Region, Remote};
 use crate::nearest;
+use crate::resolve::selector;
 use crate::transport::plan::Choice;
 
 /// One forward, as it was asked for.
@@ -96,19 +99,22 @@ pub fn read(words: &[String], config: &Config, home: Option<PathBuf>) -> Result<
                 wishes.push(preset(name, config, home.as_ref())?);
             }
         } else if config.presets.contains_key(word.as_str())
-            && words.peek().is_none_or(|next| !ForwardSpec::is_meant(next))
+            && words.peek().is_none_or(|next| !is_spec(next, config))
         {
             wishes.push(preset(word, config, home.as_ref())?);
+        } else if is_spec(word, config) && !word.starts_with(char::is_alphabetic) {
+            // A Name like that can be had by `name=`.
+            return Err(no_target(word));
         } else {
             let before = wishes.len();
-            while let Some(spec) = words.next_if(|next| ForwardSpec::is_meant(next)) {
-                let spec: ForwardSpec = spec
-                    .parse()
-                    .map_err(|error: crate::ids::InvalidSpec| CommandError::usage(error.to_string()))?;
-                wishes.push(ad_hoc(word, spec));
+            while let Some(spec) = words.next_if(|next| is_spec(next, config)) {
+                wishes.push(ad_hoc(word, spec.parse()?));
             }
             if wishes.len() == before {
-                return Err(unknown(word, config));
+                if before > 0 && program::is_one(word) {
+                    return Err(no_command(word));
+                }
+                return Err(no_forward(word, words.peek().copied(), config));
             }
         }
     }
@@ -118,15 +124,49 @@ pub fn read(words: &[String], config: &Config, home: Option<PathBuf>) -> Result<
             once.push(wish);
         }
     }
+    tell_apart(&mut once);
     Ok(once)
 }
 
+/// The same host and port through several targets: each has its target in its name.
+fn tell_apart(wishes: &mut [Wish]) {
+    let names: Vec<String> = wishes.iter().map(|wish| wish.name.clone()).collect();
+    for wish in wishes.iter_mut().filter(|wish| wish.preset.is_none()) {
+        if let ([target], Leads::To(remote)) = (wish.targets.as_slice(), &wish.leads)
+            && names.iter().filter(|name| **name == wish.name).count() > 1
+        {
+            wish.name = through(target, remote);
+        }
+    }
+}
+
+/// A forward's name that begins with its target's.
+fn through(target: &str, remote: &Remote) -> String {
+    format!("{}:{remote}", target.strip_prefix("target/").unwrap_or(target))
+}
+
+/// Whether a word is a forward, right or wrong.
+fn is_spec(word: &str, config: &Config) -> bool {
+    word.parse::<ForwardSpec>().is_ok() || ForwardSpec::is_meant(word) && !names_target(word, config)
+}
+
+/// Whether a word can only be a target, right or wrong; a node's Name is told by a look-up alone.
+fn names_target(word: &str, config: &Config) -> bool {
+    let known = |name: &str| config.targets.contains_key(name) || config.aliases.contains_key(name);
+    let is_in_profile = word.split_once('/').is_some_and(|(profile, _)| {
+        profile.starts_with(char::is_alphabetic) && !profile.contains(':') && profile != "preset"
+    });
+    known(word)
+        || is_in_profile
+        || word.parse::<NodeId>().is_ok()
+        || !matches!(selector::parse(word), Ok(None))
+}
+
 fn ad_hoc(target: &str, spec: ForwardSpec) -> Wish {
-    let bare = target.strip_prefix("target/").unwrap_or(target);
     Wish {
         name: match &spec.remote.host {
             Some(_) => spec.remote.to_string(),
-            None => format!("{bare}:{}", spec.remote.port),
+            None => through(target, &spec.remote),
         },
         preset: None,
         targets: vec![target.to_owned()],
@@ -152,15 +192,60 @@ pub fn socks(target: &str, local: Local) -> Wish {
     }
 }
 
-/// A word that is no preset and has no spec behind it.
-fn unknown(word: &str, config: &Config) -> CommandError {
-    if ForwardSpec::is_meant(word) {
-        return CommandError::usage(format!("`{word}` is a forward without a target before it"))
-            .hint(format!("say through which node: `ssmx forward TARGET {word}`"));
+/// A forward where a target was expected.
+fn no_target(word: &str) -> CommandError {
+    match word.parse::<ForwardSpec>() {
+        Ok(_) => CommandError::usage(format!("`{word}` is a forward without a target before it"))
+            .hint(format!("say through which node: `ssmx forward TARGET {word}`")),
+        Err(error) => error.into(),
     }
-    let names = config.presets.keys().chain(config.groups.keys());
-    let near = nearest::some(word, names.cloned());
+}
+
+/// A word that is no preset and has no spec behind it.
+fn no_forward(word: &str, next: Option<&String>, config: &Config) -> CommandError {
+    if is_spec(word, config) {
+        return no_target(word);
+    }
+    if !names_target(word, config) {
+        return unknown(word, config);
+    }
+    let means_something = |next: &str| {
+        let names = config.presets.contains_key(next) || config.groups.contains_key(next);
+        names || next.starts_with("preset/") || names_target(next, config)
+    };
+    match next
+        .filter(|next| !means_something(next))
+        .map(|next| next.parse::<ForwardSpec>())
+    {
+        Some(Err(error)) => error.into(),
+        _ => CommandError::usage(format!(
+            "`{word}` is a target, and nothing says which of its ports"
+        ))
+        .hint(format!("name the port too: `ssmx forward {word} LOCAL:REMOTE`")),
+    }
+}
+
+/// A program's name where only forwards are expected.
+fn no_command(word: &str) -> CommandError {
+    CommandError::usage(format!("there is no preset or group `{word}`")).hint(format!(
+        "to run it with the forwards up, write `--` before it: `-- {word}`"
+    ))
+}
+
+/// A word that names nothing.
+fn unknown(word: &str, config: &Config) -> CommandError {
+    let names = config.presets.keys().chain(config.groups.keys()).cloned();
+    let commands = Manage::WORDS.iter().map(|command| (*command).to_owned());
+    let near = nearest::some(word, names.chain(commands));
     let failure = CommandError::usage(format!("there is no preset or group `{word}`"));
+    if Manage::WORDS.contains(&word) {
+        return failure.hint(format!(
+            "the command `{word}` stands before all names: `ssmx forward {word}`"
+        ));
+    }
+    if word == "ls" || word == "list" {
+        return failure.hint("`ssmx forward` alone lists the presets, `ssmx forward ps` what is detached");
+    }
     let failure = match near.as_slice() {
         [] => failure,
         near => failure.hint(format!("did you mean `{}`?", near.join("` or `"))),

@@ -2,6 +2,7 @@
 
 pub mod examples;
 pub mod page;
+pub mod refused;
 pub mod screen;
 pub mod topics;
 pub mod words;

@@ -33,7 +33,17 @@ impl Search<'_> {
         if let Some(hint) = self.profile_meant().await {
             failure = failure.hint(hint);
         }
+        let name = &self.wanted.name;
         if self.wanted.via == Via::Name
+            && self
+                .ctx
+                .config()
+                .is_ok_and(|config| config.presets.contains_key(name))
+        {
+            failure = failure.hint(format!(
+                "`{name}` is a preset, which has its target and ports: `ssmx forward {name}`"
+            ));
+        } else if self.wanted.via == Via::Name
             && let Some(hint) = words::did_you_mean(&self.near().await)
         {
             failure = failure.hint(hint);

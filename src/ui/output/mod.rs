@@ -263,6 +263,18 @@ impl Ui {
         self.through(&output.pager, &text)
     }
 
+    /// Prints a document in one line of JSON, or what the query picks from it: for what is told bit by bit.
+    ///
+    /// # Errors
+    /// When the query cannot be answered or stdout cannot be written.
+    pub fn document_line(&self, output: &Output, document: &Value) -> Result<(), OutputError> {
+        let text = match &output.query {
+            Some(query) => printer::picked(query, document)?.to_string(),
+            None => document.to_string(),
+        };
+        Ok(self.data(&format!("{text}\n"))?)
+    }
+
     /// Prints text that is already laid out and escaped, such as a manual page; long text by the pager.
     ///
     /// # Errors

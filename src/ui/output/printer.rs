@@ -324,11 +324,16 @@ fn answer(
     output: &Output,
     page: Page,
 ) -> Result<String, OutputError> {
-    let answer = query.answer(document).map_err(|cause| OutputError::Query {
+    let answer = picked(query, document)?;
+    Ok(value::render(&answer, output.format, output.headings, page))
+}
+
+/// What a query picks from a document.
+pub(super) fn picked(query: &super::Query, document: &Value) -> Result<Value, OutputError> {
+    query.answer(document).map_err(|cause| OutputError::Query {
         query: query.text().to_owned(),
         cause,
-    })?;
-    Ok(value::render(&answer, output.format, output.headings, page))
+    })
 }
 
 /// A record as text.

@@ -365,15 +365,7 @@ fn the_process_is_told_all_words_wherever_they_stand() {
         ),
         (&["-pforward", "pf", "--name=b", "--detach", NODE, &port], "b"),
         (
-            &[
-                "-p=forward",
-                "port-forward",
-                "--detach",
-                NODE,
-                &port,
-                "--name=c",
-                "--",
-            ],
+            &["-p=forward", "port-forward", "--detach", NODE, &port, "--name=c"],
             "c",
         ),
         (

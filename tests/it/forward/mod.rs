@@ -6,6 +6,7 @@ mod detaching;
 pub mod far;
 mod managed;
 mod manners;
+mod offered;
 mod programs;
 pub mod running;
 mod sessions;
