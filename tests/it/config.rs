@@ -303,10 +303,6 @@ fn entries_are_added_listed_and_removed() {
         ),
         (&["preset", "add", "ps", "bastion", "80"], "`ps` cannot be a name"),
         (
-            &["preset", "add", "x", "bastoin", "80"],
-            "did you mean `bastion`?",
-        ),
-        (
             &["preset", "add", "x", "bastion", "80", "bind"],
             "`bind` is not KEY=VALUE",
         ),

@@ -9,6 +9,7 @@ mod manage;
 mod one;
 mod plan;
 mod route;
+mod save;
 mod say;
 pub mod socks;
 mod watch;
@@ -21,11 +22,7 @@ use super::args::period;
 use super::consent::ConsentArgs;
 use super::context::{Context, Starter};
 use super::error::{CommandError, Exit};
-use super::preset;
 use super::targets::PickArgs;
-use crate::config::edit::{Existing, Value};
-use crate::config::keys::KeyPath;
-use crate::ids::ForwardSpec;
 use crate::transport::plan::Choice;
 use carry::{Browser, Job};
 use detach::Detached;
@@ -33,7 +30,7 @@ pub use detach::without_word;
 use manage::Manage;
 use plan::Plan;
 use watch::Watch;
-use wish::{Leads, Settings, Wish};
+use wish::{Settings, Wish};
 
 /// Forward local ports through nodes
 ///
@@ -134,7 +131,7 @@ pub async fn run(ctx: &Context, mut args: Args) -> Result<Exit, CommandError> {
     let wishes = wishes(ctx, &args, &words)?;
     child::check(&args.command, wishes.iter().map(|(wish, _)| wish.name.as_str()))?;
     if let Some(name) = &args.save {
-        save(ctx, name, &wishes)?;
+        save::save(ctx, name, &wishes, args.carriage.pick)?;
     }
     let mut detached = match args.detach {
         true => Some(Detached::begin(ctx, args.name.as_deref(), &words, &wishes)?),
@@ -167,45 +164,6 @@ impl CarriageArgs {
         };
         carry::run(ctx, job, listeners).await
     }
-}
-
-/// Writes the one forward down that was asked for, with what was said of it.
-fn save(ctx: &Context, name: &str, wishes: &[(Wish, Plan)]) -> Result<(), CommandError> {
-    let [(wish, _)] = wishes else {
-        return Err(CommandError::usage(format!(
-            "`--save {name}` wants one forward, and these are {}",
-            wishes.len()
-        )));
-    };
-    let Leads::To(remote) = &wish.leads else {
-        return Err(CommandError::usage(format!(
-            "`{}` is no forward to one port",
-            wish.name
-        )));
-    };
-    let spec = ForwardSpec {
-        local: wish.local.clone(),
-        remote: remote.clone(),
-    };
-    let targets: Vec<&str> = wish.targets.iter().map(String::as_str).collect();
-    let settings = &wish.settings;
-    let seconds = |time: Duration| Value::from(format!("{}s", time.as_secs()));
-    let said = [
-        ("lazy", settings.lazy.map(Value::from)),
-        ("idle_timeout", settings.idle_timeout.map(seconds)),
-        ("max_age", settings.max_age.map(seconds)),
-        (
-            "sessions",
-            settings.sessions.map(|count| Value::from(i64::from(count))),
-        ),
-        ("document", settings.document.as_deref().map(Value::from)),
-    ];
-    let more = said
-        .into_iter()
-        .filter_map(|(key, value)| Some((KeyPath::from([key]), value?)))
-        .collect();
-    preset::save(ctx, name, &targets, &spec, more, Existing::Keep)?;
-    Ok(())
 }
 
 /// The forwards that the words ask for, each with its plan, as far as policy allows.

@@ -5,6 +5,7 @@ mod detached;
 pub mod far;
 mod programs;
 pub mod running;
+mod saved;
 mod sessions;
 mod socket;
 mod words;
