@@ -23,9 +23,17 @@ pub enum EditError {
     /// There is no home directory and no `SSMX_CONFIG`.
     #[error("there is no home directory, hence no config file of this user")]
     NoPlace,
-    /// The file is not sound, or would not be sound afterwards.
+    /// The file is not sound; or a whole text in its place would not be.
     #[error(transparent)]
     Unsound(ConfigError),
+    /// One change to it would make it so. Lines of what was never written help nobody.
+    #[error("`{path}` stays as it is: with this change it would be wrong", path = path.display())]
+    WouldBeUnsound {
+        /// The file.
+        path: PathBuf,
+        /// What would be wrong.
+        error: ConfigError,
+    },
     /// What was to be added is there.
     #[error("`{path}` is there already, at {at}")]
     Exists {
@@ -216,9 +224,17 @@ impl Draft {
         if self.before.as_ref() == Some(&text) {
             return Ok(false);
         }
-        self.turn
-            .replace(places, &self.path, self.before.as_deref(), &text)?;
-        Ok(true)
+        let written = self
+            .turn
+            .replace(places, &self.path, self.before.as_deref(), &text);
+        match written {
+            Ok(()) => Ok(true),
+            Err(EditError::Unsound(error)) => Err(EditError::WouldBeUnsound {
+                path: self.path,
+                error,
+            }),
+            Err(error) => Err(error),
+        }
     }
 
     /// The text as it would be written: its lines end as they did.

@@ -212,10 +212,11 @@ impl Rules<'_> {
         let near = nearest::one(name, known.map(String::as_str)).map(str::to_owned);
         let message =
             format!("`{path}` is \"{word}\", expected the name of a target or alias, an id or a selector");
-        self.error(path, message).hint = Some(near.map_or_else(
-            || format!("for the instance of that Name write \"name={name}\""),
-            |near| format!("did you mean `{near}`?"),
-        ));
+        let by_name = format!("for the instance of that Name write \"name={name}\"");
+        self.error(path, message).hint = Some(match near {
+            Some(near) => format!("did you mean `{near}`? {by_name}"),
+            None => by_name,
+        });
     }
 
     fn group(&mut self, name: &str, members: &[String]) {

@@ -99,7 +99,7 @@ fn what_would_not_check_is_not_written() {
     let world = World::new().user(BEFORE);
     let mut draft = Draft::open(&world.places).unwrap();
     draft.remove(&KeyPath::from(["targets", "web"])).unwrap();
-    let EditError::Unsound(error) = draft.save(&world.places).unwrap_err() else {
+    let EditError::WouldBeUnsound { error, .. } = draft.save(&world.places).unwrap_err() else {
         panic!("saved");
     };
     assert_eq!(error.problems.len(), 1);

@@ -39,7 +39,6 @@ fn a_saved_forward_leads_where_the_first_one_did() {
         "eu-west-2",
         "--transport",
         "native",
-        "--lazy",
         "--save",
         "flags",
     ];
@@ -51,7 +50,6 @@ fn a_saved_forward_leads_where_the_first_one_did() {
     local = 0
     profile = "dev"
     region = "eu-west-2"
-    lazy = true
     transport = "native"
     "#);
     assert_eq!(account(&env, &["flags"]), DEV);
@@ -184,13 +182,15 @@ fn what_a_preset_cannot_say_is_refused_before_anything_is_written() {
     assert_snapshot!(env.run(&["preset", "add", "x", "target/nothing", "80"]), @r#"
     [status 252]
     --- stderr
-    error: $HOME/.config/ssmx/config.toml:7:1: `presets.x.target` is "target/nothing", expected the name of a target or alias, an id or a selector
+    error: `$HOME/.config/ssmx/config.toml` stays as it is: with this change it would be wrong
+      `presets.x.target` is "target/nothing", expected the name of a target or alias, an id or a selector
     hint: for the instance of that Name write "name=nothing"
     "#);
     assert_snapshot!(env.run(&["preset", "add", "x", "there,,there", "80"]), @r#"
     [status 252]
     --- stderr
-    error: $HOME/.config/ssmx/config.toml:7:20: `presets.x.target` is the string "", expected a string that is not empty
+    error: `$HOME/.config/ssmx/config.toml` stays as it is: with this change it would be wrong
+      `presets.x.target` is the string "", expected a string that is not empty
     "#);
     assert_snapshot!(env.run(&["preset", "ls"]), @r"
     [status 0]
