@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{CommandFactory as _, FromArgMatches as _, Parser};
+use clap::{Arg, CommandFactory as _, FromArgMatches as _, Parser};
 
 use crate::commands::context::{Call, Context, GlobalArgs, Starter};
 use crate::commands::error::{CommandError, Exit, Kind};
@@ -157,11 +157,16 @@ fn parse(words: Vec<OsString>) -> Result<Cli, ExitCode> {
     let parsed = command(Extent::asked(&words))
         .try_get_matches_from(&words)
         .and_then(|matches| Cli::from_arg_matches(&matches));
-    parsed.map_err(|error| {
+    parsed.map_err(|mut error| {
         if error.kind() == ErrorKind::InvalidSubcommand
             && let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand)
         {
             return no_such_command(&words, word).report(&Ui::new(Color::Auto));
+        }
+        if error.kind() == ErrorKind::UnknownArgument
+            && meant(&words, "--").0.get_arguments().any(Arg::is_last_set)
+        {
+            without_tip(&mut error);
         }
         // A closed stdout is quiet here as everywhere.
         drop(error.print());
@@ -175,9 +180,15 @@ fn parse(words: Vec<OsString>) -> Result<Cli, ExitCode> {
 
 /// A word that stands where a command was expected.
 fn no_such_command(words: &[OsString], word: &str) -> CommandError {
+    let (command, path) = meant(words, word);
+    help::words::no_such_command(&command, &path, word)
+}
+
+/// The command that the words before `end` come to, and what it is called.
+fn meant(words: &[OsString], end: &str) -> (clap::Command, String) {
     let (mut command, mut path) = (command(Extent::Whole), "ssmx".to_owned());
     for known in words.iter().skip(1).map_while(|word| word.to_str()) {
-        if known == word {
+        if known == end {
             break;
         }
         if let Some(sub) = command.find_subcommand(known) {
@@ -185,7 +196,18 @@ fn no_such_command(words: &[OsString], word: &str) -> CommandError {
             command = sub.clone();
         }
     }
-    help::words::no_such_command(&command, &path, word)
+    (command, path)
+}
+
+/// Leaves out clap's advice to put a mistyped option behind `--`, for where that is a command to be run.
+fn without_tip(error: &mut clap::Error) {
+    let Some(ContextValue::StyledStrs(mut tips)) = error.remove(ContextKind::Suggested) else {
+        return;
+    };
+    tips.retain(|tip| !tip.to_string().contains("as a value, use"));
+    if !tips.is_empty() {
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(tips));
+    }
 }
 
 /// Options that parse and are refused all the same.

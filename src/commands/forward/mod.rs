@@ -80,6 +80,10 @@ pub struct Args {
     #[arg(long, value_name = "NAME")]
     pub save: Option<String>,
 
+    /// Write it down in the place of a preset of that name
+    #[arg(long, requires = "save")]
+    pub replace: bool,
+
     /// Open a browser at the first forward
     #[arg(long)]
     pub open: bool,
@@ -131,7 +135,7 @@ pub async fn run(ctx: &Context, mut args: Args) -> Result<Exit, CommandError> {
     let wishes = wishes(ctx, &args, &words)?;
     child::check(&args.command, wishes.iter().map(|(wish, _)| wish.name.as_str()))?;
     if let Some(name) = &args.save {
-        save::save(ctx, name, &wishes, args.carriage.pick)?;
+        save::save(ctx, name, &wishes, &args)?;
     }
     let mut detached = match args.detach {
         true => Some(Detached::begin(ctx, args.name.as_deref(), &words, &wishes)?),

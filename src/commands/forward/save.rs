@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use super::Args;
 use super::wish::{Leads, Wish};
 use crate::commands::consent;
 use crate::commands::context::Context;
 use crate::commands::error::CommandError;
 use crate::commands::preset;
-use crate::commands::targets::PickArgs;
 use crate::config::edit::{Existing, Value};
 use crate::config::keys::KeyPath;
 use crate::ids::{Bind, ForwardSpec, Local};
@@ -17,7 +17,7 @@ use crate::ids::{Bind, ForwardSpec, Local};
 ///
 /// # Errors
 /// When there are several, when a preset cannot say what was said, and those of the user's file.
-pub fn save<P>(ctx: &Context, name: &str, wishes: &[(Wish, P)], pick: PickArgs) -> Result<(), CommandError> {
+pub fn save<P>(ctx: &Context, name: &str, wishes: &[(Wish, P)], args: &Args) -> Result<(), CommandError> {
     let [(wish, _)] = wishes else {
         return Err(CommandError::usage(format!(
             "`--save {name}` wants one forward, and these are {}",
@@ -30,7 +30,7 @@ pub fn save<P>(ctx: &Context, name: &str, wishes: &[(Wish, P)], pick: PickArgs) 
             wish.name
         )));
     };
-    if let Some(choice) = pick.name() {
+    if let Some(choice) = args.carriage.pick.name() {
         return Err(
             CommandError::usage(format!("a preset cannot keep `--{choice}`")).hint(format!(
                 "let a named target choose: `ssmx target add TARGET NAME pick={choice}`, then forward through that"
@@ -97,6 +97,11 @@ pub fn save<P>(ctx: &Context, name: &str, wishes: &[(Wish, P)], pick: PickArgs) 
         .into_iter()
         .filter_map(|(key, value)| Some((KeyPath::from([key]), value?)))
         .collect();
-    preset::save(ctx, name, &targets, &spec, more, Existing::Keep)?;
+    let existing = if args.replace {
+        Existing::Replace
+    } else {
+        Existing::Keep
+    };
+    preset::save(ctx, name, &targets, &spec, more, existing)?;
     Ok(())
 }

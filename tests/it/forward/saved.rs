@@ -200,6 +200,57 @@ fn what_a_preset_cannot_say_is_refused_before_anything_is_written() {
 }
 
 #[test]
+fn a_preset_is_replaced_where_that_is_said() {
+    let env = TestEnv::new();
+    account(&env, &["name=prod-web", ":80", "--save", "web"]);
+    let before = env.sandbox.sessions().len();
+    assert_snapshot!(env.run(&["forward", "name=prod-web", ":81", "--save", "web"]), @r"
+    [status 252]
+    --- stderr
+    error: `presets.web` is there already, at $HOME/.config/ssmx/config.toml:3:10
+    hint: put the new one in its place with `--replace`
+    ");
+    // Nothing that comes behind `--` is proposed, for it would be run.
+    assert_snapshot!(env.run(&["forward", "name=prod-web", ":81", "--overwrite", "--save", "web"]), @r"
+    [status 252]
+    --- stderr
+    error: unexpected argument '--overwrite' found
+
+    Usage: ssmx forward <PRESET|GROUP|TARGET SPEC>... [-- <COMMAND>...]
+
+    For more information, try '--help'.
+    ");
+    assert_snapshot!(env.run(&["exec", "prod-web", "-1"]), @r"
+    [status 252]
+    --- stderr
+    error: unexpected argument '-1' found
+
+    Usage: ssmx exec [OPTIONS] <TARGET> [-- <CMD>...]
+
+    For more information, try '--help'.
+    ");
+    assert_eq!(env.sandbox.sessions().len(), before);
+    let words = [
+        "forward",
+        "name=prod-web",
+        ":80",
+        "--lazy",
+        "--save",
+        "web",
+        "--replace",
+        "--",
+        "true",
+    ];
+    env.run(&words).ok();
+    assert_snapshot!(preset(&env, "web"), @r#"
+    target = "name=prod-web"
+    port = 80
+    local = 0
+    lazy = true
+    "#);
+}
+
+#[test]
 fn a_bare_name_is_written_as_one() {
     let env = TestEnv::new();
     let told = env.run(&[
