@@ -37,6 +37,11 @@ use wish::{Settings, Wish};
 /// A forward is a preset, a group of presets, or a target and one or more of: REMOTE, LOCAL:REMOTE, HOST:REMOTE,
 /// LOCAL:HOST:REMOTE, BIND:LOCAL:HOST:REMOTE, :REMOTE (a free local port), /path.sock:REMOTE or
 /// /path.sock:HOST:REMOTE. It stays up: cut connections are resumed, ended sessions started anew.
+///
+/// In COMMAND, {port} and {host} are the local end of the first forward, {NAME.port} and {NAME.host} that of the
+/// forward whose line begins with NAME; its environment has the same in SSMX_FORWARD_PORT, SSMX_FORWARD_HOST and
+/// so on, see `ssmx help environment`. The documents of `-o json`, and the states that `ssmx forward ps` shows, are
+/// explained by `ssmx help output`.
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct Args {
