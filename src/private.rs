@@ -60,13 +60,21 @@ pub fn append(path: &Path) -> io::Result<File> {
     open(path, OpenOptions::new().read(true).append(true).create(true))
 }
 
-/// Opens a file to be locked, whose content says nothing; it and its directory are made where they are missing.
+/// Opens a file to be locked, whose content says nothing; it and its directory are made where they are missing. No
+/// link is followed: one would let somebody else hold the lock.
 ///
 /// # Errors
 /// The file system's own.
 pub fn lock_file(path: &Path) -> io::Result<File> {
     create_directory(directory_of(path))?;
-    open(path, OpenOptions::new().write(true).create(true).truncate(false))
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(
+        &mut options,
+        rustix::fs::OFlags::NOFOLLOW.bits().cast_signed(),
+    );
+    open(path, &mut options)
 }
 
 /// Makes a file that is not there yet, in a directory that is.
@@ -199,6 +207,9 @@ mod tests {
         append(&path).unwrap().write_all(b"one").unwrap();
         append(&path).unwrap().write_all(b"two").unwrap();
         drop(lock_file(&path).unwrap());
+        let link = home.path().join("link");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        assert!(lock_file(&link).is_err());
         assert_eq!(fs::read(&path).unwrap(), b"onetwo");
         let refused = create_new(&path).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::AlreadyExists);

@@ -216,6 +216,15 @@ impl From<EditError> for CommandError {
         let message = error.to_string();
         match error {
             EditError::Unsound(error) => error.into(),
+            EditError::WouldBeUnsound { error, .. } => {
+                error
+                    .problems
+                    .into_iter()
+                    .fold(Self::usage(message), |failure, problem| {
+                        let failure = failure.because(problem.message);
+                        problem.hint.into_iter().fold(failure, Self::hint)
+                    })
+            }
             EditError::NoPlace => Self::usage(message).hint("name one with the variable `SSMX_CONFIG`"),
             EditError::Exists { .. } => {
                 Self::usage(message).hint("put the new one in its place with `--replace`")

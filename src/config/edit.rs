@@ -1,5 +1,6 @@
 //! Changes to the user's file that keep its comments and its order. Nothing is written that would not check.
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -22,9 +23,17 @@ pub enum EditError {
     /// There is no home directory and no `SSMX_CONFIG`.
     #[error("there is no home directory, hence no config file of this user")]
     NoPlace,
-    /// The file is not sound, or would not be sound afterwards.
+    /// The file is not sound; or a whole text in its place would not be.
     #[error(transparent)]
     Unsound(ConfigError),
+    /// One change to it would make it so. Lines of what was never written help nobody.
+    #[error("`{path}` stays as it is: with this change it would be wrong", path = path.display())]
+    WouldBeUnsound {
+        /// The file.
+        path: PathBuf,
+        /// What would be wrong.
+        error: ConfigError,
+    },
     /// What was to be added is there.
     #[error("`{path}` is there already, at {at}")]
     Exists {
@@ -80,12 +89,13 @@ pub enum Existing {
     Replace,
 }
 
-/// The user's file, being changed.
+/// The user's file, being changed: nobody else changes it meanwhile.
 #[derive(Debug)]
 pub struct Draft {
     path: PathBuf,
     before: Option<String>,
     document: DocumentMut,
+    turn: Turn,
 }
 
 impl Draft {
@@ -94,6 +104,7 @@ impl Draft {
     /// # Errors
     /// When there is no place for one, or it cannot be read or parsed.
     pub fn open(places: &Places) -> Result<Self, EditError> {
+        let turn = Turn::take(places)?;
         let (path, before) = current(places)?;
         let text = before.clone().unwrap_or_else(|| "schema = 1\n".to_owned());
         // Parsed twice, for the first way knows the line of a mistake.
@@ -105,6 +116,7 @@ impl Draft {
             path,
             before,
             document,
+            turn,
         })
     }
 
@@ -212,8 +224,17 @@ impl Draft {
         if self.before.as_ref() == Some(&text) {
             return Ok(false);
         }
-        replace(places, &self.path, self.before.as_deref(), &text)?;
-        Ok(true)
+        let written = self
+            .turn
+            .replace(places, &self.path, self.before.as_deref(), &text);
+        match written {
+            Ok(()) => Ok(true),
+            Err(EditError::Unsound(error)) => Err(EditError::WouldBeUnsound {
+                path: self.path,
+                error,
+            }),
+            Err(error) => Err(error),
+        }
     }
 
     /// The text as it would be written: its lines end as they did.
@@ -309,17 +330,52 @@ pub fn current(places: &Places) -> Result<(PathBuf, Option<String>), EditError> 
 /// # Errors
 /// When the result would not check, when the file was changed meanwhile, and the file system's own.
 pub fn replace(places: &Places, path: &Path, before: Option<&str>, text: &str) -> Result<(), EditError> {
-    check_draft(places, text)?;
-    let failed = |source| EditError::Io {
-        path: path.to_path_buf(),
-        source,
-    };
-    if current(places)?.1.as_deref() != before {
-        return Err(EditError::ChangedMeanwhile {
-            path: path.to_path_buf(),
-        });
+    Turn::take(places)?.replace(places, path, before, text)
+}
+
+/// The right to change the user's file, which one process has at a time until it lets go of this.
+#[derive(Debug)]
+struct Turn {
+    _lock: File,
+}
+
+impl Turn {
+    /// Waits for it.
+    fn take(places: &Places) -> Result<Self, EditError> {
+        let file = places.user_file.as_ref().ok_or(EditError::NoPlace)?.path();
+        // Not beside the file where that can be had: who keeps it in a repository wants nothing else there.
+        let path = match &places.state {
+            Some(state) => state.join("config.lock"),
+            None => file.with_extension("lock"),
+        };
+        let failed = |source| EditError::Io {
+            path: path.clone(),
+            source,
+        };
+        let lock = private::lock_file(&path).map_err(failed)?;
+        lock.lock().map_err(failed)?;
+        Ok(Self { _lock: lock })
     }
-    private::replace_as_it_was(path, text.as_bytes()).map_err(failed)
+
+    fn replace(
+        &self,
+        places: &Places,
+        path: &Path,
+        before: Option<&str>,
+        text: &str,
+    ) -> Result<(), EditError> {
+        check_draft(places, text)?;
+        // An editor does not wait for its turn.
+        if current(places)?.1.as_deref() != before {
+            return Err(EditError::ChangedMeanwhile {
+                path: path.to_path_buf(),
+            });
+        }
+        private::replace_as_it_was(path, text.as_bytes()).map_err(|source| EditError::Io {
+            path: path.to_path_buf(),
+            source,
+        })
+    }
 }
 
 /// A text as the value of a key, by the key's type.
@@ -358,159 +414,5 @@ pub fn check_draft(places: &Places, text: &str) -> Result<(), ConfigError> {
         Ok(())
     } else {
         Err(ConfigError { problems: own })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::tests::World;
-    use super::*;
-
-    const BEFORE: &str = "# my config\nschema = 1\n\n[defaults]\nregion = \"eu-west-2\"   # home\n\n\
-                          # the web\n[targets.web]\nname = \"web-*\"\n\n[aliases]\nw = \"web\"\n";
-
-    fn value(text: &str) -> Value {
-        Value::from(text)
-    }
-
-    fn edit(before: &str, change: impl FnOnce(&mut Draft)) -> String {
-        let world = World::new().user(before);
-        let mut draft = Draft::open(&world.places).unwrap();
-        change(&mut draft);
-        assert!(draft.save(&world.places).unwrap());
-        std::fs::read_to_string(world.places.user_file.as_ref().unwrap().path()).unwrap()
-    }
-
-    #[test]
-    fn comments_and_order_stay() {
-        let after = edit(BEFORE, |draft| {
-            draft.set(&"defaults.region".parse().unwrap(), value("eu-west-1"));
-            let values = [
-                (KeyPath::from(["name"]), value("db")),
-                (KeyPath::from(["tags", "aws:x"]), value("y")),
-            ];
-            draft.put_entry("targets", "db", values, Existing::Keep).unwrap();
-            draft
-                .put_value(&KeyPath::from(["aliases", "d"]), value("db"), Existing::Keep)
-                .unwrap();
-        });
-        assert_eq!(
-            after,
-            "# my config\nschema = 1\n\n[defaults]\nregion = \"eu-west-1\"   # home\n\n\
-             # the web\n[targets.web]\nname = \"web-*\"\n\n[targets.db]\nname = \"db\"\ntags = { \"aws:x\" = \"y\" }\n\n\
-             [aliases]\nw = \"web\"\nd = \"db\"\n"
-        );
-    }
-
-    #[test]
-    fn a_file_is_begun_where_there_is_none() {
-        let mut world = World::new();
-        let path = world.root.path().join("deep/er/config.toml");
-        world.places.user_file = Some(super::super::places::UserFile::Usual(path.clone()));
-        let mut draft = Draft::open(&world.places).unwrap();
-        let values = [(KeyPath::from(["id"]), value("i-0123456789abcdef0"))];
-        draft.put_entry("targets", "a", values, Existing::Keep).unwrap();
-        assert!(draft.save(&world.places).unwrap());
-        assert_eq!(
-            std::fs::read_to_string(path).unwrap(),
-            "schema = 1\n\n[targets.a]\nid = \"i-0123456789abcdef0\"\n"
-        );
-    }
-
-    #[test]
-    fn what_is_there_is_kept_or_replaced() {
-        let world = World::new().user(BEFORE);
-        let mut draft = Draft::open(&world.places).unwrap();
-        let refused = draft.put_entry("targets", "web", [], Existing::Keep).unwrap_err();
-        assert!(refused.to_string().ends_with("user.toml:8:10"), "{refused}");
-        let after = edit(BEFORE, |draft| {
-            let values = [(KeyPath::from(["asg"]), value("web"))];
-            draft
-                .put_entry("targets", "web", values, Existing::Replace)
-                .unwrap();
-        });
-        assert!(
-            after.contains("# the web\n[targets.web]\nasg = \"web\"\n"),
-            "{after}"
-        );
-    }
-
-    #[test]
-    fn inline_tables_stay_inline() {
-        let after = edit("targets = { a = { name = \"x\" } }\n", |draft| {
-            let values = [(KeyPath::from(["name"]), value("y"))];
-            draft.put_entry("targets", "b", values, Existing::Keep).unwrap();
-        });
-        assert_eq!(
-            after,
-            "targets = { a = { name = \"x\" }, b = { name = \"y\" } }\n"
-        );
-    }
-
-    #[test]
-    fn lines_end_as_they_did() {
-        let after = edit(&BEFORE.replace('\n', "\r\n"), |draft| {
-            draft.set(&"defaults.profile".parse().unwrap(), value("p"));
-        });
-        assert!(after.contains("# home\r\nprofile = \"p\"\r\n"), "{after:?}");
-        assert_eq!(after.matches('\n').count(), after.matches("\r\n").count());
-    }
-
-    #[test]
-    fn what_would_not_check_is_not_written() {
-        let world = World::new().user(BEFORE);
-        let mut draft = Draft::open(&world.places).unwrap();
-        draft.remove(&KeyPath::from(["targets", "web"])).unwrap();
-        let EditError::Unsound(error) = draft.save(&world.places).unwrap_err() else {
-            panic!("saved");
-        };
-        assert_eq!(error.problems.len(), 1);
-        assert_eq!(
-            error.problems[0].message,
-            "`aliases.w` is \"web\", expected the name of a target"
-        );
-        let path = world.places.user_file.as_ref().unwrap().path();
-        assert_eq!(std::fs::read_to_string(path).unwrap(), BEFORE);
-    }
-
-    #[test]
-    fn what_somebody_else_wrote_meanwhile_is_not_lost() {
-        let world = World::new().user(BEFORE);
-        let mut draft = Draft::open(&world.places).unwrap();
-        draft.remove(&KeyPath::from(["aliases", "w"])).unwrap();
-        let world = world.user("schema = 1\n");
-        assert!(matches!(
-            draft.save(&world.places),
-            Err(EditError::ChangedMeanwhile { .. })
-        ));
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn links_and_modes_stay() {
-        use std::os::unix::fs::PermissionsExt as _;
-        let mut world = World::new().file("real.toml", BEFORE);
-        let (real, link) = (
-            world.root.path().join("real.toml"),
-            world.root.path().join("link.toml"),
-        );
-        std::fs::set_permissions(&real, std::fs::Permissions::from_mode(0o644)).unwrap();
-        std::os::unix::fs::symlink(&real, &link).unwrap();
-        world.places.user_file = Some(super::super::places::UserFile::Usual(link.clone()));
-        let mut draft = Draft::open(&world.places).unwrap();
-        draft.remove(&KeyPath::from(["aliases", "w"])).unwrap();
-        assert!(draft.save(&world.places).unwrap());
-        assert!(link.symlink_metadata().unwrap().is_symlink());
-        assert_eq!(real.metadata().unwrap().permissions().mode() & 0o777, 0o644);
-        assert!(!std::fs::read_to_string(&real).unwrap().contains("w = "));
-    }
-
-    #[test]
-    fn what_is_not_there_cannot_be_removed() {
-        let world = World::new().user(BEFORE);
-        let mut draft = Draft::open(&world.places).unwrap();
-        for path in ["targets.db", "presets.x", "aliases.w.x"] {
-            assert!(draft.remove(&path.parse().unwrap()).is_err(), "{path}");
-        }
     }
 }

@@ -31,4 +31,5 @@ pub use error::{ConfigError, Problem};
 pub use load::{Flags, Loaded, load};
 pub use origin::Origin;
 pub use places::Places;
+pub use rules::names_target;
 pub use schema::Config;

@@ -42,6 +42,22 @@ pub(super) fn check(
     rules.policy();
 }
 
+/// Whether a preset may name its target so: by the name of a target or an alias, an id, a selector or PROFILE/NAME.
+pub fn names_target(config: &Config, word: &str) -> bool {
+    let name = word.strip_prefix("target/").unwrap_or(word);
+    let selector = ["name=", "ip=", "dns=", "asg=", "tag:"]
+        .iter()
+        .any(|prefix| word.starts_with(prefix))
+        && word.contains('=');
+    // A word with a slash is PROFILE/NAME, unless it says outright that it is a target's name.
+    let elsewhere = name.contains('/') || word.starts_with("ecs:");
+    config.targets.contains_key(name)
+        || config.aliases.contains_key(name)
+        || selector
+        || elsewhere
+        || word.parse::<NodeId>().is_ok()
+}
+
 struct Rules<'a> {
     config: &'a Config,
     origins: &'a BTreeMap<KeyPath, Origin>,
@@ -189,28 +205,18 @@ impl Rules<'_> {
 
     fn preset_target(&mut self, path: &KeyPath, word: &str) {
         let name = word.strip_prefix("target/").unwrap_or(word);
-        let selector = ["name=", "ip=", "dns=", "asg=", "tag:"]
-            .iter()
-            .any(|prefix| word.starts_with(prefix))
-            && word.contains('=');
-        // A word with a slash is PROFILE/NAME, unless it says outright that it is a target's name.
-        let elsewhere = name.contains('/') || word.starts_with("ecs:");
-        if self.is_target(name)
-            || self.config.aliases.contains_key(name)
-            || selector
-            || elsewhere
-            || word.parse::<NodeId>().is_ok()
-        {
+        if names_target(self.config, word) || self.is_damaged("targets", name) {
             return;
         }
         let known = self.config.targets.keys().chain(self.config.aliases.keys());
         let near = nearest::one(name, known.map(String::as_str)).map(str::to_owned);
         let message =
             format!("`{path}` is \"{word}\", expected the name of a target or alias, an id or a selector");
-        self.error(path, message).hint = Some(near.map_or_else(
-            || format!("for the instance of that Name write \"name={name}\""),
-            |near| format!("did you mean `{near}`?"),
-        ));
+        let by_name = format!("for the instance of that Name write \"name={name}\"");
+        self.error(path, message).hint = Some(match near {
+            Some(near) => format!("did you mean `{near}`? {by_name}"),
+            None => by_name,
+        });
     }
 
     fn group(&mut self, name: &str, members: &[String]) {

@@ -43,16 +43,25 @@ impl Home {
         self.run_with(words, &[])
     }
 
-    /// Runs ssmx; this home's path reads `~` in what it says.
-    fn run_with(&self, words: &[&str], variables: &[(&str, &str)]) -> Told {
-        let output = Command::new(env!("CARGO_BIN_EXE_ssmx"))
+    fn command(&self, words: &[impl AsRef<std::ffi::OsStr>]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ssmx"));
+        command
             .args(words)
             .env_clear()
             .env("HOME", self.root.path())
             .env("PATH", "/usr/bin:/bin")
-            .envs(variables.iter().copied())
             .current_dir(self.path("project"))
             .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    /// Runs ssmx; this home's path reads `~` in what it says.
+    fn run_with(&self, words: &[&str], variables: &[(&str, &str)]) -> Told {
+        let output = self
+            .command(words)
+            .envs(variables.iter().copied())
             .output()
             .unwrap();
         let real = self.root.path().canonicalize().unwrap();
@@ -303,10 +312,6 @@ fn entries_are_added_listed_and_removed() {
         ),
         (&["preset", "add", "ps", "bastion", "80"], "`ps` cannot be a name"),
         (
-            &["preset", "add", "x", "bastoin", "80"],
-            "did you mean `bastion`?",
-        ),
-        (
             &["preset", "add", "x", "bastion", "80", "bind"],
             "`bind` is not KEY=VALUE",
         ),
@@ -345,6 +350,39 @@ fn entries_are_added_listed_and_removed() {
     home.ok(&["alias", "rm", "pw"]);
     home.ok(&["target", "rm", "prod-web", "bastion"]);
     assert_eq!(home.ok(&["target", "ls"]).err, "there are no targets\n");
+}
+
+#[test]
+fn what_several_write_at_once_is_all_there() {
+    let home = Home::new();
+    let entry = |number: usize| match number % 3 {
+        0 => ["preset", "add", "NAME", "name=web", "80"]
+            .map(str::to_owned)
+            .to_vec(),
+        1 => ["target", "add", "NAME", "web"].map(str::to_owned).to_vec(),
+        _ => ["config", "set", "profiles.NAME.confirm", "ask"]
+            .map(str::to_owned)
+            .to_vec(),
+    };
+    let running: Vec<_> = (0..12)
+        .map(|number| {
+            let words = entry(number).into_iter();
+            let words = words.map(|word| word.replace("NAME", &format!("n{number}")));
+            home.command(&words.collect::<Vec<_>>()).spawn().unwrap()
+        })
+        .collect();
+    for child in running {
+        let output = child.wait_with_output().unwrap();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    let text = home.read();
+    for number in 0..12 {
+        assert!(text.contains(&format!(".n{number}]\n")), "{number}: {text}");
+    }
 }
 
 #[test]

@@ -350,7 +350,7 @@ fn examples_can_be_typed() {
 }
 
 /// A line's words; examples have no escapes.
-fn words(line: &str) -> Vec<String> {
+pub fn words(line: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     let mut quoted = false;
     for c in line.chars() {

@@ -8,6 +8,7 @@ mod connect;
 mod credentials;
 mod describe;
 mod doctor;
+mod documented;
 mod drop_in;
 mod env;
 mod exec;

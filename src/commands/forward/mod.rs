@@ -12,6 +12,7 @@ mod plan;
 mod program;
 mod ps;
 mod route;
+mod save;
 mod say;
 pub mod socks;
 mod watch;
@@ -24,11 +25,7 @@ use super::args::{count, period};
 use super::consent::ConsentArgs;
 use super::context::{Context, Starter};
 use super::error::{CommandError, Exit};
-use super::preset;
 use super::targets::PickArgs;
-use crate::config::edit::{Existing, Value};
-use crate::config::keys::KeyPath;
-use crate::ids::ForwardSpec;
 use crate::transport::plan::Choice;
 use crate::ui::Presence;
 use carry::{Browser, Job};
@@ -38,7 +35,7 @@ pub use manage::DETACHED;
 use manage::Manage;
 use plan::Plan;
 use watch::Watch;
-use wish::{Leads, Settings, Wish};
+use wish::{Settings, Wish};
 
 /// As clap would write it, were the two forms apart for it: options for all may stand before `ps` and its like.
 const USAGE: &str = "ssmx forward [OPTIONS] [PRESET|GROUP|TARGET SPEC]... [-- <COMMAND>...]\n       \
@@ -49,6 +46,11 @@ const USAGE: &str = "ssmx forward [OPTIONS] [PRESET|GROUP|TARGET SPEC]... [-- <C
 /// A forward is a preset, a group of presets, or a target and one or more of: REMOTE, LOCAL:REMOTE, HOST:REMOTE,
 /// LOCAL:HOST:REMOTE, BIND:LOCAL:HOST:REMOTE, :REMOTE (a free local port), /path.sock:REMOTE or
 /// /path.sock:HOST:REMOTE. It stays up: cut connections are resumed, ended sessions started anew.
+///
+/// In COMMAND, {port} and {host} are the local end of the first forward, {NAME.port} and {NAME.host} that of the
+/// forward whose line begins with NAME; its environment has the same in SSMX_FORWARD_PORT, SSMX_FORWARD_HOST and
+/// so on, see `ssmx help environment`. The documents of `-o json`, and the states that `ssmx forward ps` shows, are
+/// explained by `ssmx help output`.
 #[derive(Debug, clap::Args)]
 #[command(override_usage = USAGE)]
 pub struct Args {
@@ -91,6 +93,10 @@ pub struct Args {
     /// Write the forward down as a preset of this name, in the user's config, before it runs
     #[arg(long, value_name = "NAME")]
     pub save: Option<String>,
+
+    /// Write it down in the place of a preset of that name
+    #[arg(long, requires = "save")]
+    pub replace: bool,
 
     /// Open a browser at the first forward
     #[arg(long)]
@@ -160,7 +166,7 @@ pub async fn run(ctx: &Context, mut args: Args) -> Result<Exit, CommandError> {
     )?;
     one::check_output(ctx, &args.command)?;
     if let Some(name) = &args.save {
-        save(ctx, name, &wishes)?;
+        save::save(ctx, name, &wishes, &args)?;
     }
     let detached = match args.detach {
         true => {
@@ -250,45 +256,6 @@ fn check_name(name: Option<&str>, detach: bool) -> Result<(), CommandError> {
             .hint(format!("add `--detach`, or leave `--name {name}` out"))),
         _ => Ok(()),
     }
-}
-
-/// Writes the one forward down that was asked for, with what was said of it.
-fn save(ctx: &Context, name: &str, wishes: &[(Wish, Plan)]) -> Result<(), CommandError> {
-    let [(wish, _)] = wishes else {
-        return Err(CommandError::usage(format!(
-            "`--save {name}` wants one forward, and these are {}",
-            wishes.len()
-        )));
-    };
-    let Leads::To(remote) = &wish.leads else {
-        return Err(CommandError::usage(format!(
-            "`{}` is no forward to one port",
-            wish.name
-        )));
-    };
-    let spec = ForwardSpec {
-        local: wish.local.clone(),
-        remote: remote.clone(),
-    };
-    let targets: Vec<&str> = wish.targets.iter().map(String::as_str).collect();
-    let settings = &wish.settings;
-    let seconds = |time: Duration| Value::from(format!("{}s", time.as_secs()));
-    let said = [
-        ("lazy", settings.lazy.map(Value::from)),
-        ("idle_timeout", settings.idle_timeout.map(seconds)),
-        ("max_age", settings.max_age.map(seconds)),
-        (
-            "sessions",
-            settings.sessions.map(|count| Value::from(i64::from(count))),
-        ),
-        ("document", settings.document.as_deref().map(Value::from)),
-    ];
-    let more = said
-        .into_iter()
-        .filter_map(|(key, value)| Some((KeyPath::from([key]), value?)))
-        .collect();
-    preset::save(ctx, name, &targets, &spec, more, Existing::Keep)?;
-    Ok(())
 }
 
 /// The forwards that the words ask for, each with its plan, as far as policy allows.

@@ -54,7 +54,7 @@ pub const PAGES: &[Page] = &[
     Page {
         name: "environment",
         section: "7",
-        about: "the variables that ssmx reads",
+        about: "the variables that ssmx reads, and those that it sets",
         body: environment,
     },
     Page {

@@ -43,6 +43,16 @@ pub struct PickArgs {
 }
 
 impl PickArgs {
+    /// The flag that was given, without its dashes; the config's `pick` has the same words.
+    pub fn name(self) -> Option<&'static str> {
+        match self {
+            Self { newest: true, .. } => Some("newest"),
+            Self { oldest: true, .. } => Some("oldest"),
+            Self { any: true, .. } => Some("any"),
+            _ => None,
+        }
+    }
+
     fn pick(self) -> Option<Pick> {
         match self {
             Self { newest: true, .. } => Some(Pick::Newest),

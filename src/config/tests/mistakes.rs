@@ -143,7 +143,7 @@ fn every_mistake_has_its_place_and_its_words() {
         (
             "[targets.bastion]\nname = \"x\"\n[presets.db]\ntarget = [\"bastion\", \"basion\"]\nport = 1\n[presets.dc]\ntarget = \"zz\"\nport = 1\n",
             &[
-                "user.toml:4:1: `presets.db.target` is \"basion\", expected the name of a target or alias, an id or a selector (did you mean `bastion`?)",
+                "user.toml:4:1: `presets.db.target` is \"basion\", expected the name of a target or alias, an id or a selector (did you mean `bastion`? for the instance of that Name write \"name=basion\")",
                 "user.toml:7:1: `presets.dc.target` is \"zz\", expected the name of a target or alias, an id or a selector (for the instance of that Name write \"name=zz\")",
             ],
         ),

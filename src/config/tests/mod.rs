@@ -7,6 +7,7 @@ use super::places::{TEAM_FILE, UserFile};
 use super::values::{Bind, Confirm, Local, Reason, Transport};
 use super::{Config, Flags, Loaded, Places, trust};
 
+mod edit;
 mod mistakes;
 mod properties;
 

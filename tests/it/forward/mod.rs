@@ -9,6 +9,7 @@ mod manners;
 mod offered;
 mod programs;
 pub mod running;
+mod saved;
 mod sessions;
 mod socket;
 mod words;
