@@ -107,6 +107,8 @@ pub struct Session {
     idle: Idle,
     unreadable: u32,
     acknowledgements: VecDeque<Vec<u8>>,
+    /// Messages that were heard for the first time.
+    heard: u64,
     events: VecDeque<Event>,
 }
 
@@ -148,6 +150,7 @@ impl Session {
             idle: Idle::default(),
             unreadable: 0,
             acknowledgements: VecDeque::new(),
+            heard: 0,
             events: VecDeque::new(),
         }
     }
@@ -304,6 +307,11 @@ impl Session {
         self.outgoing.passed_marks()
     }
 
+    /// Grows with each message of either side that was new to the other.
+    pub fn progress(&self) -> u64 {
+        self.heard + self.outgoing.acknowledged()
+    }
+
     /// Whether channel_closed came.
     pub fn is_closed(&self) -> bool {
         matches!(self.phase, Phase::Closed)
@@ -392,6 +400,9 @@ impl Session {
         let arrival = self.incoming.arrive(message);
         if arrival != Arrival::Dropped {
             self.acknowledge(&acknowledgement);
+        }
+        if matches!(arrival, Arrival::InOrder(_) | Arrival::Early) {
+            self.heard += 1;
         }
         if let Arrival::InOrder(messages) = arrival {
             for message in messages {

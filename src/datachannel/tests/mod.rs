@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -50,6 +50,7 @@ const OPTIONS: Options = Options {
     silent_after: Duration::from_secs(60),
     unanswered_after: None,
     longest_pause: Duration::from_millis(20),
+    steady_after: Duration::from_secs(10),
     keepalive: None,
     give_up_after: Duration::from_secs(60),
 };
