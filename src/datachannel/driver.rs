@@ -294,7 +294,13 @@ impl Driver {
             }
             if room.is_some() && now >= deaf_at {
                 let silence = now.saturating_duration_since(last_heard).as_secs();
-                return Cut::Reconnect(format!("nothing was heard for {silence} s"));
+                // Owing too much, we have not listened.
+                let cause = if self.session.owes_too_much() {
+                    format!("the gateway has taken nothing for {silence} s")
+                } else {
+                    format!("nothing was heard for {silence} s")
+                };
+                return Cut::Reconnect(cause);
             }
             if let Some(cut) = self.check_silence(now) {
                 return cut;

@@ -70,7 +70,7 @@ impl Driver {
         let mut room = LARGEST_REST.saturating_sub(self.pending_bytes);
         for _ in 0..LONGEST_REST {
             let left = REST.min(until.saturating_duration_since(Instant::now()));
-            if room == 0 || left.is_zero() {
+            if room == 0 || left.is_zero() || self.session.owes_too_much() {
                 return;
             }
             let Ok(Some(Ok(message))) = timeout(left, socket.next()).await else {

@@ -32,7 +32,7 @@ use super::{
 };
 use crate::net::Dialer;
 use crate::protocol::message::{Message, MessageType, PayloadType};
-use crate::protocol::payload::Acknowledgement;
+use crate::protocol::payload::{Acknowledgement, Flag};
 use crate::secret::Secret;
 
 /// Nothing here takes so long; a test that waits for it has failed.
@@ -198,6 +198,15 @@ fn message(message_type: MessageType, sequence: i64, payload: impl Into<Bytes>) 
         MessageType::OutputStreamData => PayloadType::OUTPUT,
         _ => PayloadType::NONE,
     };
+    typed(message_type, payload_type, sequence, payload)
+}
+
+fn typed(
+    message_type: MessageType,
+    payload_type: PayloadType,
+    sequence: i64,
+    payload: impl Into<Bytes>,
+) -> Frame {
     let message = Message {
         message_type,
         schema_version: 1,
@@ -213,6 +222,16 @@ fn message(message_type: MessageType, sequence: i64, payload: impl Into<Bytes>) 
 
 fn output(sequence: i64, payload: impl Into<Bytes>) -> Frame {
     message(MessageType::OutputStreamData, sequence, payload)
+}
+
+fn flag(sequence: i64) -> Frame {
+    let payload = Flag::ConnectToPortError.encode();
+    typed(
+        MessageType::OutputStreamData,
+        PayloadType::FLAG,
+        sequence,
+        payload,
+    )
 }
 
 fn closed(words: &str) -> Frame {
