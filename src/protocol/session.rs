@@ -112,6 +112,8 @@ pub struct Session {
     owed: VecDeque<Owed>,
     /// Messages that were heard for the first time.
     heard: u64,
+    /// Whether HandshakeComplete came.
+    completed: bool,
     events: VecDeque<Event>,
 }
 
@@ -160,6 +162,7 @@ impl Session {
             unreadable: 0,
             owed: VecDeque::new(),
             heard: 0,
+            completed: false,
             events: VecDeque::new(),
         }
     }
@@ -464,7 +467,10 @@ impl Session {
         match payload_type {
             PayloadType::HANDSHAKE_REQUEST => self.handle_handshake(&payload),
             PayloadType::ENC_CHALLENGE_REQUEST => self.handle_challenge(&payload),
+            // Each would be a word to the person, and an agent could say one without end.
+            PayloadType::HANDSHAKE_COMPLETE if self.completed => {}
             PayloadType::HANDSHAKE_COMPLETE => {
+                self.completed = true;
                 self.become_ready();
                 let words = handshake::customer_message(&payload);
                 if !words.is_empty() {
