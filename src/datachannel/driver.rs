@@ -64,6 +64,7 @@ const AFTER_SLEEP: Duration = Duration::from_secs(5);
 /// A session that nobody has used for so long is left to the service's own rules: a resumption would count as
 /// use. One that is kept alive is meant to be used.
 const IN_USE: Duration = Duration::from_secs(10 * 60);
+
 /// How one socket came to its end.
 enum Cut {
     /// Find another one.
