@@ -1,5 +1,4 @@
-//! The one loop that moves bytes between the socket and the session's state, and finds a new socket when one
-//! is cut.
+//! The one loop that moves bytes between the socket and the session's state.
 
 use std::collections::VecDeque;
 use std::future::pending;
@@ -8,17 +7,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use futures_util::StreamExt as _;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep_until, timeout};
 use tokio_tungstenite::tungstenite::{self, Message};
 use uuid::Uuid;
 
-use super::clock::{Clock, Clocks, pause};
+use super::clock::{Clock, Clocks};
 use super::exchange::{Exchanged, exchange};
 use super::handle::Event;
-use super::websocket::{Socket, connect};
-use super::{BoxFuture, ChannelError, DataKey, Gateway, GatewayError, Lasting, Options, Resumption};
+use super::reconnect::{Flapping, Told};
+use super::websocket::Socket;
+use super::{BoxFuture, ChannelError, DataKey, Gateway, GatewayError, Options};
 use crate::net::Dialer;
 use crate::protocol::handshake::SessionType;
 use crate::protocol::payload::{Flag, Size};
@@ -65,14 +64,6 @@ const AFTER_SLEEP: Duration = Duration::from_secs(5);
 /// A session that nobody has used for so long is left to the service's own rules: a resumption would count as
 /// use. One that is kept alive is meant to be used.
 const IN_USE: Duration = Duration::from_secs(10 * 60);
-/// So long after a cut, and then every so often, it is said what keeps us away.
-const FIRST_WORD: Duration = Duration::from_secs(10);
-const NEXT_WORD: Duration = Duration::from_secs(120);
-
-/// What has arrived on a failed socket is there at once.
-const REST: Duration = Duration::from_millis(100);
-/// More messages than a socket's buffer holds.
-const LONGEST_REST: usize = 10_000;
 
 /// How one socket came to its end.
 enum Cut {
@@ -86,29 +77,23 @@ enum Cut {
     Failed(ChannelError),
 }
 
-/// Whether the person was told of a cut.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Told {
-    Yes,
-    NotYet,
-}
-
 type Keying = BoxFuture<'static, Result<DataKey, GatewayError>>;
 
 pub(super) struct Driver {
-    client_id: Uuid,
-    gateway: Arc<dyn Gateway>,
-    dialer: Arc<Dialer>,
-    options: Options,
-    session: Session,
+    pub(super) client_id: Uuid,
+    pub(super) gateway: Arc<dyn Gateway>,
+    pub(super) dialer: Arc<Dialer>,
+    pub(super) options: Options,
+    pub(super) session: Session,
     events: mpsc::Sender<Event>,
     orders: Orders,
     /// Events that the reader has not taken yet. While they are too large, the socket is not read.
     pending: VecDeque<Event>,
-    pending_bytes: usize,
+    pub(super) pending_bytes: usize,
     keying: Option<Keying>,
     draining: Vec<oneshot::Sender<()>>,
     marks: VecDeque<oneshot::Sender<()>>,
+    pub(super) flapping: Flapping,
     /// Whether the agent was heard at all.
     heard: bool,
     closed_at_once: u32,
@@ -148,6 +133,7 @@ impl Driver {
             keying: None,
             draining: Vec::new(),
             marks: VecDeque::new(),
+            flapping: Flapping::default(),
             heard: false,
             closed_at_once: 0,
             opened: now,
@@ -160,6 +146,7 @@ impl Driver {
 
     pub(super) async fn run(mut self, mut socket: Socket) {
         let last = loop {
+            let born = Instant::now();
             let (cause, mut told) = match self.carry(&mut socket).await {
                 Cut::Reconnect(cause) => (cause, Told::Yes),
                 Cut::Renew => ("the connection was about to be closed".to_owned(), Told::NotYet),
@@ -177,6 +164,8 @@ impl Driver {
             }
             tracing::debug!(cause, "data channel cut");
             let since = Instant::now();
+            self.flapping
+                .weigh(&self.session, since - born, self.options.steady_after);
             if told == Told::Yes {
                 self.push(Event::Reconnecting { cause: cause.clone() });
             }
@@ -306,7 +295,13 @@ impl Driver {
             }
             if room.is_some() && now >= deaf_at {
                 let silence = now.saturating_duration_since(last_heard).as_secs();
-                return Cut::Reconnect(format!("nothing was heard for {silence} s"));
+                // Owing too much, we have not listened.
+                let cause = if self.session.owes_too_much() {
+                    format!("the gateway has taken nothing for {silence} s")
+                } else {
+                    format!("nothing was heard for {silence} s")
+                };
+                return Cut::Reconnect(cause);
             }
             if let Some(cut) = self.check_silence(now) {
                 return cut;
@@ -333,7 +328,7 @@ impl Driver {
         (self.pending.is_empty() || left > 0).then_some(left)
     }
 
-    fn push(&mut self, event: Event) {
+    pub(super) fn push(&mut self, event: Event) {
         self.pending_bytes += event.size();
         self.pending.push_back(event);
     }
@@ -373,21 +368,8 @@ impl Driver {
             && self.pending.is_empty()
     }
 
-    /// Hears what had arrived when the socket failed: a gateway that has said all it had to say may be gone
-    /// before we have acknowledged it.
-    async fn read_rest(&mut self, socket: &mut Socket) {
-        for _ in 0..LONGEST_REST {
-            match timeout(REST, socket.next()).await {
-                Ok(Some(Ok(Message::Binary(bytes)))) => self.hear(&bytes),
-                Ok(Some(Ok(Message::Text(text)))) => self.hear(text.as_bytes()),
-                Ok(Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)))) => {}
-                Ok(Some(Ok(Message::Close(_)) | Err(_)) | None) | Err(_) => return,
-            }
-        }
-    }
-
     /// Takes over what the session has to tell.
-    fn collect(&mut self) -> Result<(), ChannelError> {
+    pub(super) fn collect(&mut self) -> Result<(), ChannelError> {
         while let Some(event) = self.session.poll_event() {
             if let Some(event) = self.translate(event)? {
                 self.push(event);
@@ -420,7 +402,7 @@ impl Driver {
         Ok(())
     }
 
-    fn hear(&mut self, bytes: &[u8]) {
+    pub(super) fn hear(&mut self, bytes: &[u8]) {
         self.heard = true;
         self.unanswered = None;
         self.closed_at_once = 0;
@@ -517,59 +499,8 @@ impl Driver {
         Some(next + after)
     }
 
-    /// A new socket; `None` when the session has ended meanwhile. The first attempt is made at once, later
-    /// ones after growing pauses, for as long as a session can live without a client.
-    async fn reconnect(
-        &mut self,
-        since: Instant,
-        cause: &str,
-        told: &mut Told,
-    ) -> Result<Option<Socket>, ChannelError> {
-        let mut attempt = 0_u32;
-        let mut next_word = FIRST_WORD;
-        loop {
-            self.hand_on();
-            let error = match self.gateway.resume().await {
-                Ok(Resumption::TimedOut) => return Ok(None),
-                Ok(Resumption::Open(opening)) => {
-                    match connect(&opening, self.client_id, self.gateway.as_ref(), &self.dialer).await {
-                        Ok(socket) => return Ok(Some(socket)),
-                        Err(error) => error,
-                    }
-                }
-                Err(error) => ChannelError::Gateway(error),
-            };
-            if matches!(&error, ChannelError::Gateway(error) if error.lasting == Lasting::Final) {
-                return Err(error);
-            }
-            tracing::debug!(%error, attempt, "could not reconnect");
-            if *told == Told::NotYet {
-                *told = Told::Yes;
-                self.push(Event::Reconnecting {
-                    cause: cause.to_owned(),
-                });
-            }
-            let away = since.elapsed();
-            if away >= self.options.give_up_after {
-                return Err(ChannelError::Lost {
-                    after: self.options.give_up_after,
-                    cause: error.to_string(),
-                });
-            }
-            if away >= next_word {
-                next_word = away + NEXT_WORD;
-                self.push(Event::StillAway {
-                    cause: error.to_string(),
-                });
-                self.hand_on();
-            }
-            pause(attempt, self.options.longest_pause).await;
-            attempt = attempt.saturating_add(1);
-        }
-    }
-
     /// Hands events on without waiting: the person should read "reconnecting" while it goes on.
-    fn hand_on(&mut self) {
+    pub(super) fn hand_on(&mut self) {
         while !self.pending.is_empty()
             && let Ok(permit) = self.events.clone().try_reserve_owned()
         {

@@ -30,7 +30,8 @@ pub(super) enum Exchanged {
 /// room. Neither direction waits for the other: a peer that reads only while it can write would otherwise stand
 /// still with us.
 ///
-/// Nothing is read without `room`; with it, until that many bytes have come.
+/// Nothing is read without `room`; with it, until that many bytes have come. A peer that is owed too many
+/// acknowledgements and does not take them is not read either.
 ///
 /// # Errors
 /// When sending fails. What had come by then can still be read.
@@ -48,7 +49,7 @@ pub(super) async fn exchange(
             return Poll::Ready(Err(error));
         }
         let mut heard = Vec::new();
-        if let Some(room) = room {
+        if let Some(room) = room.filter(|_| !session.owes_too_much()) {
             hear(cx, socket, room, &mut heard);
         }
         if !heard.is_empty() {

@@ -82,12 +82,14 @@ pub enum Event {
 }
 
 impl Event {
-    /// The session's bytes in it.
+    /// What it costs to keep: that of what the peer sends nothing is free.
     pub(super) fn size(&self) -> usize {
-        match self {
+        let content = match self {
             Self::Output(bytes) | Self::ErrorOutput(bytes) => bytes.len(),
+            Self::CustomerMessage(words) | Self::Closed { words, .. } => words.len(),
             _ => 0,
-        }
+        };
+        content + size_of::<Self>()
     }
 }
 

@@ -4,6 +4,7 @@ mod clock;
 mod driver;
 mod exchange;
 mod handle;
+mod reconnect;
 #[cfg(test)]
 mod tests;
 mod websocket;
@@ -104,6 +105,9 @@ pub struct Options {
     pub unanswered_after: Option<Duration>,
     /// The longest pause between two attempts to reconnect.
     pub longest_pause: Duration,
+    /// A socket that lived so long was of use, and its cut is answered at once; one that did not, and brought nothing,
+    /// is followed by a pause that grows.
+    pub steady_after: Duration,
     /// The age at which a socket is replaced in a quiet moment. The gateway closes it at an hour.
     pub renew_after: Duration,
     /// So long without a byte either way, and a moment is quiet.
@@ -127,6 +131,7 @@ impl Options {
         silent_after: Duration::from_secs(60),
         unanswered_after: None,
         longest_pause: Duration::from_secs(15),
+        steady_after: Duration::from_secs(10),
         renew_after: Duration::from_secs(57 * 60),
         quiet_for: Duration::from_secs(3),
         keepalive: None,

@@ -16,8 +16,8 @@ use crate::net::dialer::{Place, Tls};
 use crate::net::{Dialer, Stream};
 use crate::protocol::session::CLIENT_VERSION;
 
-/// Agents send 1 KiB at a time; a peer that sends megabytes in one message is none.
-const LONGEST_MESSAGE: usize = 4 << 20;
+/// Agents send 1 KiB at a time. Some dozens of messages wait for a slow reader whatever their size.
+const LONGEST_MESSAGE: usize = 256 << 10;
 /// How long the answer to the upgrade may take, once the connection stands.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// What a refusing gateway says is shown up to here.

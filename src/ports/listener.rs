@@ -11,6 +11,8 @@ use tokio::time::sleep;
 
 use super::connection::Connection;
 #[cfg(unix)]
+use super::descriptors;
+#[cfg(unix)]
 use super::unix::SocketFile;
 use super::who;
 use crate::ids::{Bind, Local};
@@ -25,6 +27,8 @@ const OUT_OF_BREATH: Duration = Duration::from_millis(100);
 pub struct Listener {
     sockets: Sockets,
     address: Local,
+    #[cfg(unix)]
+    _waiting: descriptors::Waiting,
 }
 
 #[derive(Debug)]
@@ -142,6 +146,8 @@ impl Listener {
     /// # Errors
     /// When it is taken, not allowed, or not of this machine. A busy port is never exchanged for another one.
     pub async fn bind(local: &Local) -> Result<Self, BindError> {
+        #[cfg(unix)]
+        descriptors::raise();
         match local {
             Local::Port {
                 bind: Bind::Loopback,
@@ -158,6 +164,7 @@ impl Listener {
             Local::Socket(path) => Ok(Self {
                 sockets: Sockets::Unix(SocketFile::bind(path)?),
                 address: local.clone(),
+                _waiting: descriptors::Waiting::new(),
             }),
             #[cfg(not(unix))]
             Local::Socket(path) => Err(BindError::Failed {
@@ -197,6 +204,8 @@ impl Listener {
         Self {
             sockets: Sockets::Tcp(first, second),
             address: Local::Port { bind, port },
+            #[cfg(unix)]
+            _waiting: descriptors::Waiting::new(),
         }
     }
 
@@ -241,9 +250,14 @@ impl Listener {
         }
     }
 
-    /// The next connection. Failures that pass are waited for. Cancel-safe.
+    /// The next connection. Failures that pass are waited for. While descriptors are scarce, programs wait for one with
+    /// the system. Cancel-safe.
     pub async fn accept(&self) -> Connection {
         loop {
+            #[cfg(unix)]
+            while self.finds_descriptors_scarce() {
+                sleep(OUT_OF_BREATH).await;
+            }
             match self.try_accept().await {
                 Ok(connection) => return connection,
                 Err(error)
@@ -258,6 +272,14 @@ impl Listener {
                     sleep(OUT_OF_BREATH).await;
                 }
             }
+        }
+    }
+
+    #[cfg(unix)]
+    fn finds_descriptors_scarce(&self) -> bool {
+        match &self.sockets {
+            Sockets::Tcp(socket, _) => descriptors::are_scarce(socket),
+            Sockets::Unix(socket) => descriptors::are_scarce(socket),
         }
     }
 

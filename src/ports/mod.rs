@@ -1,6 +1,8 @@
 //! Local ends: TCP ports on both loopbacks or a chosen address, Unix sockets, and SOCKS5 upon either.
 
 mod connection;
+#[cfg(unix)]
+mod descriptors;
 mod listener;
 pub mod socks;
 #[cfg(unix)]

@@ -25,6 +25,9 @@ pub const CLIENT_VERSION: &str = "1.2.835.0";
 
 /// So many unreadable messages, and not one readable, before we say that the peer speaks something else.
 const PATIENCE: u32 = 3;
+/// So many acknowledgements wait for a peer that does not read, about a mebibyte of them. A peer that reads only when
+/// it has written all it had may be owed some ten thousand.
+const MOST_OWED: usize = 40_000;
 /// A size for sessions that have none.
 const NO_SIZE: Size = Size { cols: 80, rows: 24 };
 
@@ -106,8 +109,18 @@ pub struct Session {
     size: Option<Size>,
     idle: Idle,
     unreadable: u32,
-    acknowledgements: VecDeque<Vec<u8>>,
+    owed: VecDeque<Owed>,
+    /// Messages that were heard for the first time.
+    heard: u64,
+    /// Whether HandshakeComplete came.
+    completed: bool,
     events: VecDeque<Event>,
+}
+
+/// A message that is still to be acknowledged.
+struct Owed {
+    sequence: i64,
+    id: Uuid,
 }
 
 /// What makes messages of payloads.
@@ -147,7 +160,9 @@ impl Session {
             size: None,
             idle: Idle::default(),
             unreadable: 0,
-            acknowledgements: VecDeque::new(),
+            owed: VecDeque::new(),
+            heard: 0,
+            completed: false,
             events: VecDeque::new(),
         }
     }
@@ -304,6 +319,16 @@ impl Session {
         self.outgoing.passed_marks()
     }
 
+    /// Whether so many acknowledgements wait that the peer should not be heard before it takes some.
+    pub fn owes_too_much(&self) -> bool {
+        self.owed.len() >= MOST_OWED
+    }
+
+    /// Grows with each message of either side that was new to the other.
+    pub fn progress(&self) -> u64 {
+        self.heard + self.outgoing.acknowledged()
+    }
+
     /// Whether channel_closed came.
     pub fn is_closed(&self) -> bool {
         matches!(self.phase, Phase::Closed)
@@ -356,8 +381,8 @@ impl Session {
 
     /// The next message to send: acknowledgements first, for the agent counts on them.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Vec<u8>> {
-        if let Some(acknowledgement) = self.acknowledgements.pop_front() {
-            return Some(acknowledgement);
+        if let Some(owed) = self.owed.pop_front() {
+            return Some(self.acknowledgement(&owed));
         }
         if self.is_closed() {
             return None;
@@ -383,15 +408,16 @@ impl Session {
     }
 
     fn handle_stream_data(&mut self, message: Message) {
-        let acknowledgement = Acknowledgement {
-            acknowledged_message_type: message.message_type.name().to_owned(),
-            acknowledged_message_id: message.id.to_string(),
-            acknowledged_message_sequence_number: message.sequence,
-            is_sequential_message: true,
+        let owed = Owed {
+            sequence: message.sequence,
+            id: message.id,
         };
         let arrival = self.incoming.arrive(message);
         if arrival != Arrival::Dropped {
-            self.acknowledge(&acknowledgement);
+            self.owed.push_back(owed);
+        }
+        if matches!(arrival, Arrival::InOrder(_) | Arrival::Early) {
+            self.heard += 1;
         }
         if let Arrival::InOrder(messages) = arrival {
             for message in messages {
@@ -400,7 +426,13 @@ impl Session {
         }
     }
 
-    fn acknowledge(&mut self, acknowledgement: &Acknowledgement) {
+    fn acknowledgement(&mut self, owed: &Owed) -> Vec<u8> {
+        let acknowledgement = Acknowledgement {
+            acknowledged_message_type: MessageType::OutputStreamData.name().to_owned(),
+            acknowledged_message_id: owed.id.to_string(),
+            acknowledged_message_sequence_number: owed.sequence,
+            is_sequential_message: true,
+        };
         let message = Message {
             message_type: MessageType::Acknowledge,
             schema_version: 1,
@@ -411,7 +443,7 @@ impl Session {
             payload_type: PayloadType::NONE,
             payload: acknowledgement.encode(),
         };
-        self.acknowledgements.push_back(message.encode());
+        message.encode()
     }
 
     fn handle_in_order(&mut self, message: Message) {
@@ -435,7 +467,10 @@ impl Session {
         match payload_type {
             PayloadType::HANDSHAKE_REQUEST => self.handle_handshake(&payload),
             PayloadType::ENC_CHALLENGE_REQUEST => self.handle_challenge(&payload),
+            // Each would be a word to the person, and an agent could say one without end.
+            PayloadType::HANDSHAKE_COMPLETE if self.completed => {}
             PayloadType::HANDSHAKE_COMPLETE => {
+                self.completed = true;
                 self.become_ready();
                 let words = handshake::customer_message(&payload);
                 if !words.is_empty() {

@@ -11,7 +11,7 @@ use crate::ids::{Remote, Scope};
 use crate::transport::TransportError;
 use crate::transport::forward::{Dormancy, ForwardError, Notice};
 use crate::ui::Ui;
-use crate::ui::text::{escape, escape_lines};
+use crate::ui::text::escape;
 
 /// Why a forward has ended. `trouble` is what kept it from finding its way.
 pub fn failure(wish: &Wish, error: ForwardError, trouble: Option<CommandError>) -> CommandError {
@@ -163,7 +163,11 @@ pub fn say(ui: &Ui, name: &str, notice: &Notice) {
         Notice::GaveUpWaiting => ui.warn(&format!(
             "{name}: a connection waited too long for a session and was closed"
         )),
-        Notice::CustomerMessage(words) => ui.say(&escape_lines(words.trim_end())),
+        Notice::CustomerMessage(words) => {
+            for line in foreign_lines(&name, words) {
+                ui.say(&line);
+            }
+        }
         Notice::FellBack { ended, cause } => ui.warn(&format!(
             "{name}: session {ended} was ended, since its agent is not understood ({}); another one goes through the plugin",
             escape(cause)
@@ -185,6 +189,12 @@ pub fn say(ui: &Ui, name: &str, notice: &Notice) {
     }
 }
 
+/// Words from the other end, each line marked as such: none may pass for one of ours.
+fn foreign_lines(name: &str, words: &str) -> impl Iterator<Item = String> {
+    let lines = words.trim_end().lines();
+    lines.map(move |line| format!("{name}: the other end says: {}", escape(line)))
+}
+
 fn after(away: Duration) -> String {
     match away.as_secs() {
         0 => "at once".to_owned(),
@@ -196,5 +206,21 @@ fn quoted(words: &str) -> String {
     match words.trim() {
         "" => String::new(),
         words => format!(" ({})", escape(words)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_line_of_the_other_end_passes_for_one_of_ours() {
+        let words = "Welcome.\r\nprod-db  127.0.0.1:5432 → db:5432 via prod\n\x1b[2Jssmx: hint\n\n";
+        let lines: Vec<String> = foreign_lines("prod-db", words).collect();
+        insta::assert_snapshot!(lines.join("\n"), @r"
+        prod-db: the other end says: Welcome.
+        prod-db: the other end says: prod-db  127.0.0.1:5432 → db:5432 via prod
+        prod-db: the other end says: \e[2Jssmx: hint
+        ");
     }
 }

@@ -57,6 +57,116 @@ async fn a_network_that_is_long_away_is_waited_for() {
     assert!(matches!(near.event().await, Event::Output(bytes) if bytes == "README"));
 }
 
+/// A proxy, or a gateway that has taken against us, may take every upgrade and end it at once.
+#[tokio::test]
+async fn sockets_that_are_of_no_use_are_sought_ever_more_rarely() {
+    let far = Far::new().await;
+    let options = Options {
+        longest_pause: Duration::from_secs(10),
+        ..OPTIONS
+    };
+    let gateway = Prepared::resuming((0..5).map(|_| Ok(Resumption::Open(far.opening("again")))));
+    let (mut near, mut line) = pair(&far, gateway, options, 64).await;
+    line.send(output(0, "$ ")).await.unwrap();
+    expect_ready(&mut near).await;
+    line.send(bye()).await.unwrap();
+    let (mut line, _) = far.accept().await;
+    let first = Instant::now();
+    for _ in 0..3 {
+        line.send(bye()).await.unwrap();
+        (line, _) = far.accept().await;
+    }
+    // Half of 250, 500 and 1000 ms is the least.
+    assert!(
+        first.elapsed() >= Duration::from_millis(875),
+        "{:?}",
+        first.elapsed()
+    );
+}
+
+#[tokio::test]
+async fn sockets_that_bring_something_are_sought_soon() {
+    const SOCKETS: i64 = 7;
+    let far = Far::new().await;
+    let options = Options {
+        longest_pause: Duration::from_secs(10),
+        ..OPTIONS
+    };
+    let gateway = Prepared::resuming((0..SOCKETS).map(|_| Ok(Resumption::Open(far.opening("again")))));
+    let (_near, mut line) = pair(&far, gateway, options, 64).await;
+    let first = Instant::now();
+    for sequence in 0..SOCKETS {
+        line.send(output(sequence, "$ ")).await.unwrap();
+        while acknowledged(&hear(&mut line).await) != Some(sequence) {}
+        line.send(bye()).await.unwrap();
+        (line, _) = far.accept().await;
+    }
+    // Growing, the pauses would take eight at the least; as they are, one and a half at the most.
+    assert!(first.elapsed() < Duration::from_secs(5), "{:?}", first.elapsed());
+}
+
+/// Each socket lives for an hour, and brings nothing when nobody uses the session.
+#[tokio::test]
+async fn the_cut_of_a_socket_that_has_lived_is_answered_at_once() {
+    let far = Far::new().await;
+    let options = Options {
+        longest_pause: Duration::from_secs(10),
+        steady_after: Duration::from_millis(1),
+        ..OPTIONS
+    };
+    let gateway = Prepared::resuming((0..7).map(|_| Ok(Resumption::Open(far.opening("again")))));
+    let (mut near, mut line) = pair(&far, gateway, options, 64).await;
+    line.send(output(0, "$ ")).await.unwrap();
+    expect_ready(&mut near).await;
+    let first = Instant::now();
+    for _ in 0..7 {
+        tokio::time::sleep(options.steady_after * 2).await;
+        line.send(bye()).await.unwrap();
+        (line, _) = far.accept().await;
+    }
+    assert!(first.elapsed() < Duration::from_secs(5), "{:?}", first.elapsed());
+}
+
+/// What is still read of a socket that is given up is as much as it can hold, not what its peer can send.
+#[tokio::test]
+async fn a_flood_after_a_cut_is_not_heard_to_its_end() {
+    let far = Far::new().await;
+    let gateway: Arc<dyn Gateway> = Arc::new(Prepared::default());
+    let dialer = Arc::new(Dialer::default());
+    let opening = far.opening("first");
+    let dialling = connect(&opening, Uuid::from_u128(7), gateway.as_ref(), &dialer);
+    let (socket, (mut line, _)) = tokio::join!(dialling, far.accept());
+    let mut socket = socket.unwrap();
+    let flood = tokio::spawn(async move {
+        let mut sequence = 0;
+        while line.send(output(sequence, vec![b'x'; 100_000])).await.is_ok() {
+            sequence += 1;
+        }
+    });
+    let (events, _taken) = mpsc::channel(1);
+    let (_writes, writes) = mpsc::channel(1);
+    let (_urgent, urgent) = mpsc::channel(1);
+    let orders = Orders {
+        writes,
+        urgent,
+        handful: Arc::default(),
+    };
+    let mut driver = Driver::new(Uuid::from_u128(7), gateway, dialer, OPTIONS, events, orders);
+    // Cut again and again, while the reader takes nothing.
+    for _ in 0..3 {
+        driver.read_rest(&mut socket).await;
+        driver.collect().unwrap();
+    }
+    assert!(driver.pending_bytes > 0);
+    assert!(
+        driver.pending_bytes < 10 << 20,
+        "{} bytes kept",
+        driver.pending_bytes
+    );
+    drop(socket);
+    flood.await.unwrap();
+}
+
 #[tokio::test]
 async fn an_old_socket_is_renewed_in_a_quiet_moment_and_nobody_is_told() {
     let (far, second) = (Far::new().await, Far::new().await);

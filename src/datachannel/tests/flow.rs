@@ -88,3 +88,52 @@ async fn a_slow_reader_loses_nothing_and_stops_the_acknowledgements() {
         last = acknowledged(&hear(&mut line).await).or(last);
     }
 }
+
+/// A flag has four bytes, and what it is kept in many more.
+#[tokio::test]
+async fn a_slow_reader_stops_events_without_bytes_too() {
+    const COUNT: i64 = 4000;
+    let far = Far::new().await;
+    let options = Options {
+        read_ahead: 64 * 1024,
+        ..OPTIONS
+    };
+    let (_near, mut line) = pair(&far, Arc::new(Prepared::default()), options, 2).await;
+    line.send(output(0, "$ ")).await.unwrap();
+    for sequence in 1..=COUNT {
+        line.feed(flag(sequence)).await.unwrap();
+    }
+    line.flush().await.unwrap();
+    let mut early = 0;
+    while timeout(Duration::from_millis(300), line.next()).await.is_ok() {
+        early += 1;
+    }
+    assert!(early < COUNT / 2, "{early} acknowledged unread");
+}
+
+/// Repeated for ever, a message is owed an acknowledgement each time.
+#[tokio::test]
+async fn a_peer_that_takes_no_acknowledgements_is_not_heard_for_ever() {
+    let (far, second) = (Far::new().await, Far::new().await);
+    let options = Options {
+        ping_every: Duration::from_millis(50),
+        deaf_after: Duration::from_secs(1),
+        ..OPTIONS
+    };
+    let gateway = Prepared::resuming([Ok(Resumption::Open(second.opening("second")))]);
+    let (mut near, mut line) = pair(&far, gateway, options, 64).await;
+    line.send(output(0, "$ ")).await.unwrap();
+    expect_ready(&mut near).await;
+    let flood = tokio::spawn(async move { while line.feed(output(0, "$ ")).await.is_ok() {} });
+    let Event::Reconnecting { cause } = near.event().await else {
+        panic!("not told")
+    };
+    assert!(cause.contains("has taken nothing"), "{cause}");
+    flood.await.unwrap();
+    // What is owed goes there, and then the session goes on.
+    let (mut line, _) = second.accept().await;
+    assert!(matches!(near.event().await, Event::Reconnected { .. }));
+    line.send(output(1, "README")).await.unwrap();
+    while acknowledged(&hear(&mut line).await) != Some(1) {}
+    assert!(matches!(near.event().await, Event::Output(bytes) if bytes == "README"));
+}

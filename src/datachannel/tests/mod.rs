@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -32,7 +32,7 @@ use super::{
 };
 use crate::net::Dialer;
 use crate::protocol::message::{Message, MessageType, PayloadType};
-use crate::protocol::payload::Acknowledgement;
+use crate::protocol::payload::{Acknowledgement, Flag};
 use crate::secret::Secret;
 
 /// Nothing here takes so long; a test that waits for it has failed.
@@ -50,6 +50,7 @@ const OPTIONS: Options = Options {
     silent_after: Duration::from_secs(60),
     unanswered_after: None,
     longest_pause: Duration::from_millis(20),
+    steady_after: Duration::from_secs(10),
     keepalive: None,
     give_up_after: Duration::from_secs(60),
 };
@@ -197,6 +198,15 @@ fn message(message_type: MessageType, sequence: i64, payload: impl Into<Bytes>) 
         MessageType::OutputStreamData => PayloadType::OUTPUT,
         _ => PayloadType::NONE,
     };
+    typed(message_type, payload_type, sequence, payload)
+}
+
+fn typed(
+    message_type: MessageType,
+    payload_type: PayloadType,
+    sequence: i64,
+    payload: impl Into<Bytes>,
+) -> Frame {
     let message = Message {
         message_type,
         schema_version: 1,
@@ -212,6 +222,16 @@ fn message(message_type: MessageType, sequence: i64, payload: impl Into<Bytes>) 
 
 fn output(sequence: i64, payload: impl Into<Bytes>) -> Frame {
     message(MessageType::OutputStreamData, sequence, payload)
+}
+
+fn flag(sequence: i64) -> Frame {
+    let payload = Flag::ConnectToPortError.encode();
+    typed(
+        MessageType::OutputStreamData,
+        PayloadType::FLAG,
+        sequence,
+        payload,
+    )
 }
 
 fn closed(words: &str) -> Frame {

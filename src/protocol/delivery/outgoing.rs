@@ -120,6 +120,8 @@ pub struct Outgoing {
     /// The highest acknowledged number: what is below it and not acknowledged is lost, for the peer
     /// acknowledges what comes early as well.
     highest: i64,
+    /// Messages that were acknowledged, each counted once.
+    acknowledged: u64,
     /// Numbers that wait to be sent again.
     due: BTreeSet<i64>,
     timers: BTreeSet<(Instant, i64)>,
@@ -159,6 +161,7 @@ impl Outgoing {
             sent: VecDeque::new(),
             base: 0,
             highest: -1,
+            acknowledged: 0,
             due: BTreeSet::new(),
             timers: BTreeSet::new(),
             unacknowledged_bytes: 0,
@@ -221,6 +224,11 @@ impl Outgoing {
         self.unsent.is_empty() && self.sent.is_empty() && self.trial.is_none()
     }
 
+    /// How many messages were acknowledged, each counted once.
+    pub fn acknowledged(&self) -> u64 {
+        self.acknowledged
+    }
+
     /// Marks the end of what was written; see [`Outgoing::passed_marks`].
     pub fn mark(&mut self) {
         self.marks.set(self.unsent.data_bytes(), self.next());
@@ -256,6 +264,7 @@ impl Outgoing {
             Fill::Idle
         };
         let sent = self.slot(sequence).and_then(Option::take)?;
+        self.acknowledged += 1;
         self.due.remove(&sequence);
         if let Some(timer) = sent.timer {
             self.timers.remove(&(timer, sequence));

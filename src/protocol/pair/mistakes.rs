@@ -107,6 +107,21 @@ fn a_repeated_handshake_request_is_answered_once() {
     assert_eq!(responses, 1);
 }
 
+/// An agent could fill a log by repeating itself.
+#[test]
+fn the_agent_s_word_to_the_person_is_heard_once() {
+    let now = start();
+    let mut session = session(LIMITS);
+    let complete = br#"{"HandshakeTimeToComplete":1,"CustomerMessage":"hello"}"#;
+    for sequence in 0..3 {
+        let message = stream_data(sequence, PayloadType::HANDSHAKE_COMPLETE, &complete[..]);
+        session.handle_message(now, &message.encode());
+    }
+    let words = std::iter::from_fn(|| session.poll_event())
+        .filter(|event| matches!(event, Event::CustomerMessage(words) if words == "hello"));
+    assert_eq!(words.count(), 1);
+}
+
 /// Go peers cannot read an empty payload, so there is no empty message, whoever asks for one.
 #[test]
 fn nothing_empty_is_sent() {

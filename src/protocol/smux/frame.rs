@@ -52,6 +52,9 @@ pub enum FrameError {
     /// Not a command of version 1.
     #[error("the agent's mux sent the unknown command {0}")]
     Command(u8),
+    /// It opens streams, and takes no refusal.
+    #[error("the agent's mux opens streams, which agents do not do")]
+    Streams,
 }
 
 /// Writes a header.

@@ -28,6 +28,10 @@ const FIRST: u32 = 3;
 const NOP_EVERY: Duration = Duration::from_secs(10);
 /// Agents above this let the client switch keepalive off, and do so for a client of our version.
 const LAST_WITH_KEEPALIVE: Version = Version([3, 1, 1511, 0]);
+/// Streams of the agent's that were refused and whose refusal has not left yet. The reference keeps a thousand for
+/// who would accept them; nobody here does, and agents open none.
+const MOST_REFUSALS: usize = 16;
+
 /// Whether signs of life go out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keepalive {
@@ -67,10 +71,13 @@ pub struct Mux {
     next: Option<u32>,
     /// Headers without data: they go before everything.
     marks: VecDeque<(Command, StreamId)>,
+    /// Streams that the agent opened: each is told that nobody is there.
+    refusals: VecDeque<StreamId>,
     /// The streams that wait to send, by turn.
     turns: BTreeSet<(u64, StreamId)>,
     /// The turn that was last taken.
     present: u64,
+    /// What it costs to keep what was received and not taken.
     untaken: usize,
     budget: usize,
     nop_at: Option<Instant>,
@@ -85,6 +92,7 @@ impl Mux {
             streams: BTreeMap::new(),
             next: Some(FIRST),
             marks: VecDeque::new(),
+            refusals: VecDeque::new(),
             turns: BTreeSet::new(),
             present: 0,
             untaken: 0,
@@ -134,8 +142,7 @@ impl Mux {
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
         };
-        self.untaken = self.untaken.saturating_sub(stream.untaken);
-        stream.untaken = 0;
+        self.untaken = self.untaken.saturating_sub(stream.give_up());
         stream.far = Side::Finished;
         if stream.near == Side::Open {
             self.turns.remove(&(stream.turn, id));
@@ -149,9 +156,7 @@ impl Mux {
     /// The local reader has taken so many bytes.
     pub fn taken(&mut self, id: StreamId, bytes: usize) {
         if let Some(stream) = self.streams.get_mut(&id) {
-            let bytes = bytes.min(stream.untaken);
-            stream.untaken -= bytes;
-            self.untaken = self.untaken.saturating_sub(bytes);
+            self.untaken = self.untaken.saturating_sub(stream.taken(bytes));
         }
         self.forget_if_done(id);
     }
@@ -182,7 +187,7 @@ impl Mux {
 
     /// Whether something waits to be sent.
     pub fn has_something_to_send(&self) -> bool {
-        !self.marks.is_empty() || !self.turns.is_empty()
+        !self.marks.is_empty() || !self.refusals.is_empty() || !self.turns.is_empty()
     }
 
     /// Takes bytes of the session, cut anywhere.
@@ -190,6 +195,7 @@ impl Mux {
     /// # Errors
     /// When they are no frames: the session is of no more use.
     pub fn receive(&mut self, mut bytes: Bytes) -> Result<(), FrameError> {
+        let whole = bytes.len();
         while let Some(piece) = self.decoder.next(&mut bytes)? {
             match piece {
                 Piece::Data(id, data) => {
@@ -200,8 +206,13 @@ impl Mux {
                     if stream.far == Side::Finished {
                         continue;
                     }
-                    stream.untaken += data.len();
-                    self.untaken += data.len();
+                    self.untaken += stream.receive(data.len());
+                    // A small piece would keep all that came with it.
+                    let data = if data.len() < whole / 2 {
+                        Bytes::copy_from_slice(&data)
+                    } else {
+                        data
+                    };
                     self.events.push_back(Event::Data(id, data));
                 }
                 Piece::Mark(Command::Fin, id) => {
@@ -213,9 +224,11 @@ impl Mux {
                         self.forget_if_done(id);
                     }
                 }
-                // Agents never open streams. One that does is told that nobody is there.
                 Piece::Mark(Command::Syn, id) if !self.streams.contains_key(&id) => {
-                    self.marks.push_back((Command::Fin, id));
+                    if self.refusals.len() >= MOST_REFUSALS {
+                        return Err(FrameError::Streams);
+                    }
+                    self.refusals.push_back(id);
                 }
                 Piece::Mark(Command::Syn | Command::Nop | Command::Psh, _) => {}
             }
@@ -229,7 +242,8 @@ impl Mux {
         let longest = longest.max(HEADER + 1);
         let mut bytes = BytesMut::new();
         while bytes.len() + HEADER <= longest {
-            let Some((command, id)) = self.marks.pop_front() else {
+            let refusal = || self.refusals.pop_front().map(|id| (Command::Fin, id));
+            let Some((command, id)) = self.marks.pop_front().or_else(refusal) else {
                 break;
             };
             put_header(&mut bytes, command, id, 0);
@@ -295,7 +309,7 @@ impl Mux {
 
     fn forget_if_done(&mut self, id: StreamId) {
         let done = |stream: &Stream| {
-            stream.near == Side::Finished && stream.far == Side::Finished && stream.untaken == 0
+            stream.near == Side::Finished && stream.far == Side::Finished && stream.is_taken()
         };
         if self.streams.get(&id).is_some_and(done) {
             self.streams.remove(&id);

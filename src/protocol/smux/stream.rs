@@ -4,6 +4,9 @@ use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 
+/// What it costs to keep a piece of received data beside its bytes.
+const PIECE: usize = 128;
+
 /// How far a direction has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Side {
@@ -19,8 +22,8 @@ pub(super) enum Side {
 pub(super) struct Stream {
     waiting: VecDeque<Bytes>,
     waiting_bytes: usize,
-    /// Received bytes that the local reader has not taken yet.
-    pub(super) untaken: usize,
+    /// The pieces that the local reader has not taken whole yet, by their bytes left.
+    untaken: VecDeque<usize>,
     pub(super) near: Side,
     pub(super) far: Side,
     /// When its turn comes: bytes sent, on a clock that all streams of the session share. A stream that was
@@ -33,7 +36,7 @@ impl Stream {
         Self {
             waiting: VecDeque::new(),
             waiting_bytes: 0,
-            untaken: 0,
+            untaken: VecDeque::new(),
             near: Side::Open,
             far: Side::Open,
             turn,
@@ -54,6 +57,38 @@ impl Stream {
             self.waiting_bytes += bytes.len();
             self.waiting.push_back(bytes);
         }
+    }
+
+    /// A piece of data has come. What it costs to keep.
+    pub(super) fn receive(&mut self, bytes: usize) -> usize {
+        self.untaken.push_back(bytes);
+        bytes + PIECE
+    }
+
+    /// The local reader has taken so many bytes. What need not be kept any more.
+    pub(super) fn taken(&mut self, mut bytes: usize) -> usize {
+        let mut freed = 0;
+        while let Some(left) = self.untaken.front_mut() {
+            let part = bytes.min(*left);
+            *left -= part;
+            bytes -= part;
+            freed += part;
+            if *left > 0 {
+                break;
+            }
+            self.untaken.pop_front();
+            freed += PIECE;
+        }
+        freed
+    }
+
+    /// Nobody will take anything. What need not be kept any more.
+    pub(super) fn give_up(&mut self) -> usize {
+        self.taken(usize::MAX)
+    }
+
+    pub(super) fn is_taken(&self) -> bool {
+        self.untaken.is_empty()
     }
 
     /// Moves exactly `length` bytes that wait, which there must be, into a message.

@@ -162,22 +162,62 @@ fn an_old_heavy_stream_is_not_starved_by_a_new_one() {
 
 #[test]
 fn an_untaken_stream_congests_the_session_until_it_is_taken_or_given_up() {
-    let mut mux = Mux::new(100, Keepalive::Off, start());
+    let mut mux = Mux::new(10_000, Keepalive::Off, start());
     let (slow, other) = (mux.open().unwrap(), mux.open().unwrap());
     let mut far = Far::default();
-    far.send(2, slow.0, &[0; 90]);
-    far.send(2, other.0, &[0; 20]);
+    far.send(2, slow.0, &[0; 9000]);
+    far.send(2, other.0, &[0; 2000]);
     mux.receive(far.outbox.into()).unwrap();
     assert!(mux.is_congested());
-    mux.taken(other, 20);
+    mux.taken(other, 2000);
     assert!(!mux.is_congested());
-    mux.taken(slow, 1000);
+    mux.taken(slow, 100_000);
     let mut far = Far::default();
-    far.send(2, slow.0, &[0; 100]);
+    far.send(2, slow.0, &[0; 10_000]);
     mux.receive(far.outbox.into()).unwrap();
     assert!(mux.is_congested());
     mux.abort(slow);
     assert!(!mux.is_congested());
+}
+
+#[test]
+fn a_byte_does_not_keep_the_message_that_it_came_with() {
+    let mut mux = mux();
+    let id = mux.open().unwrap();
+    let mut far = Far::default();
+    far.send(2, id.0, b"y");
+    far.send(2, 999, &[0; 60_000]);
+    let message = Bytes::from(far.outbox);
+    mux.receive(message.clone()).unwrap();
+    let Some(Event::Data(_, data)) = mux.poll_event() else {
+        panic!("no data")
+    };
+    assert!(!message.as_ptr_range().contains(&data.as_ptr()));
+    // What is most of its message is not copied.
+    let mut far = Far::default();
+    far.send(2, id.0, &[0; 1000]);
+    let message = Bytes::from(far.outbox);
+    mux.receive(message.clone()).unwrap();
+    let Some(Event::Data(_, data)) = mux.poll_event() else {
+        panic!("no data")
+    };
+    assert!(message.as_ptr_range().contains(&data.as_ptr()));
+}
+
+#[test]
+fn many_small_pieces_congest_the_session_as_few_large_ones_do() {
+    let mut mux = Mux::new(10_000, Keepalive::Off, start());
+    let id = mux.open().unwrap();
+    let mut far = Far::default();
+    for _ in 0..100 {
+        far.send(2, id.0, b"y");
+    }
+    mux.receive(far.outbox.into()).unwrap();
+    assert!(mux.is_congested());
+    mux.taken(id, 50);
+    assert!(!mux.is_congested());
+    mux.taken(id, 50);
+    assert_eq!(mux.untaken, 0);
 }
 
 #[test]
@@ -218,6 +258,16 @@ fn the_agent_opens_no_streams() {
         mux.poll_transmit(1024).unwrap(),
         &hex_literal::hex!("0101000002000000")[..]
     );
+    // One that does not listen is not answered without end.
+    for id in 2..2000 {
+        far.send(0, id * 2, b"");
+    }
+    assert_eq!(mux.receive(far.outbox.into()), Err(FrameError::Streams));
+    let mut refusals = Far::default();
+    while let Some(bytes) = mux.poll_transmit(1024) {
+        refusals.inbox.extend_from_slice(&bytes);
+    }
+    assert_eq!(refusals.inbox.len(), MOST_REFUSALS * HEADER);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `ssmx forward` on the sandbox's nodes: real sockets on both ends, and everything in between gone wrong.
 
 mod carried;
+mod crowded;
 mod detached;
 mod detaching;
 pub mod far;
