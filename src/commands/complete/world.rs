@@ -104,7 +104,7 @@ impl World {
     pub(super) fn detached(&self) -> Vec<detached::Entry> {
         let found = || {
             let places = self.places();
-            let registry = Registry::new(places.runtime.as_deref()?, places.state.as_deref()?);
+            let registry = Registry::new(places.state.as_deref()?);
             registry.entries().ok()
         };
         found().unwrap_or_default()
