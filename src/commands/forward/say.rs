@@ -114,7 +114,7 @@ pub fn say(ui: &Ui, name: &str, notice: &Notice) {
         Notice::Up { session, sessions, .. } => {
             tracing::info!(%name, %session, sessions, "session up");
         }
-        Notice::Down { session, sessions } => tracing::info!(%name, %session, sessions, "session over"),
+        Notice::Down { session, sessions, .. } => tracing::info!(%name, %session, sessions, "session over"),
         Notice::Reconnecting(cause) => {
             tracing::info!(%name, cause, "data channel cut");
             ui.say(&format!("{name}: reconnecting…"));
@@ -132,6 +132,10 @@ pub fn say(ui: &Ui, name: &str, notice: &Notice) {
             Dormancy::Lazy => {}
             Dormancy::Unused => ui.say(&format!(
                 "{name}: unused, so its session was ended; the next connection starts another one"
+            )),
+            Dormancy::Lost(cause) => ui.warn(&format!(
+                "{name}: no session ({}); the next connection starts one",
+                escape(cause)
             )),
             Dormancy::TimedOut(words) => ui.say(&format!(
                 "{name}: AWS ended the session for its idle or maximum time{}; the next connection starts another one",
@@ -154,6 +158,10 @@ pub fn say(ui: &Ui, name: &str, notice: &Notice) {
         Notice::NeedsPerson(why) => ui.warn(&format!(
             "{name}: a new session needs you: {}; the next connection asks again",
             escape(why)
+        Notice::Fewer(cause) => ui.say(&format!(
+            "{name}: one session less ({}); the others carry on",
+            escape(cause)
+        )),
         )),
         Notice::GaveUpWaiting => ui.warn(&format!(
             "{name}: a connection waited too long for a session and was closed"

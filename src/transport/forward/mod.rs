@@ -147,6 +147,8 @@ pub enum Notice {
         /// How many are left.
         sessions: usize,
     },
+        /// The newest of those.
+        left: Option<Left>,
     /// The data channel was cut; a new one is being made.
     Reconnecting(String),
     /// That takes long, and this is why.
@@ -169,6 +171,9 @@ pub enum Notice {
         after: Duration,
     },
     /// A person is needed before a session can be opened; the next connection asks again.
+    /// A session was lost, or could not be opened, and this is why. The others carry on, and no other one is tried
+    /// before load asks for it.
+    Fewer(String),
     NeedsPerson(String),
     /// A connection waited too long for a session and was closed.
     GaveUpWaiting,
@@ -199,11 +204,26 @@ pub enum Notice {
 }
 
 /// Why no session is open.
+/// A session that carries connections when another one has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Left {
+    /// The session.
+    pub session: SessionId,
+    /// Through which node; untrusted.
+    pub via: String,
+    /// For how long it has carried them.
+    pub age: Duration,
+    /// Whether it takes more.
+    pub takes: bool,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Dormancy {
-    /// None was wanted yet.
+    /// None is wanted before somebody comes.
     Lazy,
     /// Nobody used it for the forward's own idle timeout.
+    /// The last one was lost, or could not be opened, and nobody waits. Why.
+    Lost(String),
     Unused,
     /// AWS's idle or maximum time was over. Its words, untrusted.
     TimedOut(String),

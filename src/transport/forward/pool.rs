@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
-use super::Freshness;
+use super::{Freshness, Left};
 use crate::ids::SessionId;
 use crate::ports::Connection;
 
@@ -115,6 +115,32 @@ impl Pool {
     /// Whether one would take connections, if not at this moment.
     pub(super) fn is_open(&self) -> bool {
         self.slots.iter().any(|slot| slot.is_live() && slot.open)
+    }
+
+    /// Whether one takes connections at this moment.
+    pub(super) fn takes_connections(&self) -> bool {
+        self.slots.iter().any(Slot::takes_connections)
+    }
+
+    /// Those that end with their last connections too.
+    pub(super) fn all(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// The newest of those that carry connections; one that takes more, if there is one.
+    pub(super) fn left(&self, now: Instant) -> Option<Left> {
+        let carrying = self.slots.iter().filter_map(|slot| {
+            let (session, via) = slot.session.clone()?;
+            let left = Left {
+                session,
+                via,
+                age: now.saturating_duration_since(slot.ready?),
+                takes: slot.takes_connections(),
+            };
+            Some((slot.number, left))
+        });
+        let newest = carrying.max_by_key(|(number, left)| (left.takes, *number));
+        newest.map(|(_, left)| left)
     }
 
     /// Whether nobody rides on any.

@@ -253,7 +253,7 @@ impl Proxy {
                 self.forget(number, &remote);
                 tracing::info!(%remote, "unused, so its session was ended");
             }
-            Notice::Dormant(Dormancy::Agent(_)) => {
+            Notice::Dormant(Dormancy::Agent(_) | Dormancy::Lost(_)) => {
                 self.forget(number, &remote);
                 self.pass_on(remote, notice);
             }

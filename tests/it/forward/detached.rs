@@ -20,7 +20,7 @@ use crate::terminal::Terminal;
 const QUESTION: &str = "Forward a port through prod-bastion (i-0a1b2c3d4e5f60003) in 111122223333 eu-west-2?";
 
 /// A sandbox whose detached forwards end with the story, however that ends.
-struct Detaching(TestEnv);
+pub struct Detaching(pub TestEnv);
 
 impl Drop for Detaching {
     fn drop(&mut self) {
@@ -29,28 +29,28 @@ impl Drop for Detaching {
 }
 
 impl Detaching {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self(TestEnv::new())
     }
 
-    fn start(&self, words: &[&str]) {
+    pub fn start(&self, words: &[&str]) {
         let told = self.0.run(&[&["forward", "--detach"], words].concat());
         assert_eq!(told.status, 0, "{told}");
     }
 
     /// `forward ps -o json`.
-    fn list(&self) -> Vec<Value> {
+    pub fn list(&self) -> Vec<Value> {
         let told = self.0.run(&["forward", "ps", "-o", "json"]).ok();
         let listed: Value = serde_json::from_str(&told).unwrap();
         listed["forwards"].as_array().unwrap().clone()
     }
 
-    fn state(&self) -> String {
+    pub fn state(&self) -> String {
         self.list()[0]["state"].as_str().unwrap().to_owned()
     }
 
     /// The local port of one that listens on loopback.
-    fn port(&self) -> u16 {
+    pub fn port(&self) -> u16 {
         let listed = self.list();
         let (_, port) = listed[0]["local"].as_str().unwrap().rsplit_once(':').unwrap();
         port.parse().unwrap()

@@ -3,6 +3,7 @@
 mod carried;
 mod detached;
 pub mod far;
+mod pool;
 mod programs;
 pub mod running;
 mod sessions;

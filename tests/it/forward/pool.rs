@@ -1,0 +1,92 @@
+//! Several sessions behind one forward: what is told of them.
+
+use std::io::Read as _;
+
+use ssmx_sandbox::fault::Resume;
+
+use super::detached::Detaching;
+use super::far::{NODE, echo, service, spec};
+use super::running::{check_echo, connect, until};
+use super::sessions::{carried_by, lose, newest, say, starts};
+
+/// What a detached forward is known by here.
+const NAME: &str = "a";
+
+/// The state and the session that `forward ps` shows.
+fn shown(there: &Detaching) -> (String, Option<String>) {
+    let listed = &there.list()[0];
+    let session = listed["session"].as_str().map(ToOwned::to_owned);
+    (listed["state"].as_str().unwrap().to_owned(), session)
+}
+
+fn log(there: &Detaching) -> String {
+    there.0.run(&["forward", "logs", NAME]).ok()
+}
+
+#[test]
+fn where_one_session_of_several_is_lost_the_others_are_what_is_told_of() {
+    let there = Detaching::new();
+    there.start(&["--sessions", "2", NODE, &spec(service(echo)), "--name", NAME]);
+    let (first, _) = newest(&there.0);
+    let port = there.port();
+    let mut streams = [carried_by(port), carried_by(port)];
+    assert_eq!(starts(&there.0), 2);
+    lose(&there.0, Resume::Unknown);
+    until("one of them is left", || {
+        shown(&there) == ("up".to_owned(), Some(first.clone()))
+    });
+    until("it is said", || log(&there).contains("one session less ("));
+    let alive = streams.each_mut().map(|stream| say(stream).is_ok());
+    assert_eq!(alive.iter().filter(|alive| **alive).count(), 1);
+    assert_eq!(starts(&there.0), 2, "nobody asked for another one");
+    let said = log(&there);
+    assert!(!said.contains("starting a new session"), "{said}");
+}
+
+#[test]
+fn a_lazy_forward_that_lost_its_session_waits_for_somebody() {
+    let there = Detaching::new();
+    there.start(&["--lazy", NODE, &spec(service(echo)), "--name", NAME]);
+    let port = there.port();
+    let mut stream = carried_by(port);
+    assert_eq!(shown(&there).0, "up");
+    lose(&there.0, Resume::Unknown);
+    assert!(
+        !matches!(stream.read(&mut [0]), Ok(1..)),
+        "what cannot survive is closed"
+    );
+    until("it sleeps", || shown(&there) == ("idle".to_owned(), None));
+    let said = log(&there);
+    assert!(said.contains("the next connection starts one"), "{said}");
+    assert!(!said.contains("starting a new session"), "{said}");
+    assert_eq!(starts(&there.0), 1);
+    check_echo(connect(port), 1000, 1);
+    assert_eq!((shown(&there).0.as_str(), starts(&there.0)), ("up", 2));
+}
+
+#[test]
+fn an_old_session_that_carries_on_is_shown_where_the_fresh_one_is_lost() {
+    let there = Detaching::new();
+    let words = [
+        "--lazy",
+        "--max-age",
+        "1s",
+        NODE,
+        &spec(service(echo)),
+        "--name",
+        NAME,
+    ];
+    there.start(&words);
+    let port = there.port();
+    let mut stays = carried_by(port);
+    let (old, _) = newest(&there.0);
+    until("a fresh one takes over", || {
+        check_echo(connect(port), 10, 1);
+        starts(&there.0) == 2
+    });
+    lose(&there.0, Resume::Unknown);
+    until("the old one is shown", || {
+        shown(&there) == ("idle".to_owned(), Some(old.clone()))
+    });
+    say(&mut stays).unwrap();
+}
