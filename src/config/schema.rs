@@ -74,7 +74,8 @@ table!(
         pub keepalive: Keepalive,
         /// The largest payload that is sent in one message.
         pub payload_limit: Option<Size>,
-        /// The most bytes that are sent in a second.
+        /// The most bytes that a forward sends in a second, over all its sessions; a SOCKS5 proxy, to all hosts
+        /// together.
         pub rate_limit: Option<Size>,
     }
 );

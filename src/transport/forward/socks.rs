@@ -10,8 +10,8 @@ use tokio::task::JoinSet;
 
 use super::door::Door;
 use super::{
-    Counters, Dormancy, ForwardError, ForwardPlan, Freshness, Notice, Notices, RouteError, Routes, Start,
-    Stop, supervisor,
+    Counters, Dormancy, ForwardError, ForwardPlan, Freshness, Notice, Notices, Rate, RouteError, Routes,
+    Start, Stop, supervisor,
 };
 use crate::ids::Remote;
 use crate::ports::socks::{SocksError, request};
@@ -36,8 +36,8 @@ pub struct SocksPlan {
     pub keepalive: Option<Duration>,
     /// The largest payload of one message, bytes.
     pub payload_limit: Option<usize>,
-    /// The most bytes sent in a second to one destination.
-    pub rate_limit: Option<usize>,
+    /// How fast all sessions may send, together.
+    pub rate: Arc<Rate>,
 }
 
 /// Runs a SOCKS5 proxy until it is told to stop.
@@ -208,7 +208,7 @@ impl Proxy {
             max_age: self.plan.max_age,
             keepalive: self.plan.keepalive,
             payload_limit: self.plan.payload_limit,
-            rate_limit: self.plan.rate_limit,
+            rate: Arc::clone(&self.plan.rate),
         };
         let pass = Arc::new(Pass {
             number,

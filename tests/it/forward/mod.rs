@@ -3,7 +3,7 @@
 mod carried;
 mod detached;
 pub mod far;
-mod pool;
+pub mod pool;
 mod programs;
 pub mod running;
 mod sessions;

@@ -1,13 +1,18 @@
-//! Several sessions behind one forward: what is told of them.
+//! Several sessions behind one forward: what is told of them, how many there are, and how fast they may be.
 
-use std::io::Read as _;
+use std::io::{self, Read as _, Write as _};
+use std::net::TcpStream;
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use ssmx_sandbox::fault::Resume;
 
 use super::detached::Detaching;
 use super::far::{NODE, echo, service, spec};
-use super::running::{check_echo, connect, until};
+use super::running::{PATIENCE, Running, check_echo, connect, until};
 use super::sessions::{carried_by, lose, newest, say, starts};
+use crate::env::TestEnv;
 
 /// What a detached forward is known by here.
 const NAME: &str = "a";
@@ -89,4 +94,52 @@ fn an_old_session_that_carries_on_is_shown_where_the_fresh_one_is_lost() {
         shown(&there) == ("idle".to_owned(), Some(old.clone()))
     });
     say(&mut stays).unwrap();
+}
+
+/// Checks that 400,000 bytes over connections to ports that only listen, each to one of its own or all to one, take
+/// the time that 100,000 a second take.
+pub fn check_rate<const COUNT: usize>(connect: impl FnOnce(&dyn Fn() -> u16) -> [TcpStream; COUNT]) {
+    let each = 400_000 / COUNT;
+    let (tell, told) = mpsc::channel();
+    let sink = move |mut stream: TcpStream| {
+        let mut buffer = [0; 4096];
+        while let length @ 1.. = stream.read(&mut buffer)? {
+            tell.send(length).map_err(io::Error::other)?;
+        }
+        Ok(())
+    };
+    let streams = connect(&|| service(sink.clone()));
+    let begun = Instant::now();
+    let writers = streams.map(|mut stream| {
+        thread::spawn(move || {
+            stream.write_all(&vec![7; each])?;
+            io::Result::Ok(stream)
+        })
+    });
+    let mut arrived = 0;
+    while arrived < each * COUNT {
+        arrived += told.recv_timeout(PATIENCE).unwrap();
+    }
+    // But for the first message of each, and what may be sent at once.
+    assert!(
+        begun.elapsed() >= Duration::from_millis(3500),
+        "{:?}",
+        begun.elapsed()
+    );
+    for writer in writers {
+        writer.join().unwrap().unwrap();
+    }
+}
+
+#[test]
+fn all_sessions_together_send_no_faster_than_the_limit() {
+    let env = TestEnv::new();
+    env.config("[defaults]\nrate_limit = \"100000\"\n");
+    let mut forward = None;
+    check_rate::<4>(|listens| {
+        let words = ["--sessions", "4", NODE, &spec(listens())];
+        let forward = forward.insert(Running::start(&env, &words));
+        [(); 4].map(|()| forward.connect())
+    });
+    assert_eq!(starts(&env), 4);
 }

@@ -111,7 +111,7 @@ impl Session<'_> {
             }));
         }
         let mut unsent: VecDeque<Bytes> = VecDeque::new();
-        let mut pace = Pace::new(self.connections.rate_limit);
+        let mut pace = Pace::new(&self.connections.rate, Instant::now());
         let mut untaken = 0;
         for bytes in self.greeting.drain(..) {
             untaken += bytes.len();
