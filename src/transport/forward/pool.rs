@@ -122,9 +122,9 @@ impl Pool {
         self.slots.iter().any(Slot::takes_connections)
     }
 
-    /// Those that end with their last connections too.
-    pub(super) fn all(&self) -> usize {
-        self.slots.len()
+    /// Those that take connections, or are kept by some.
+    pub(super) fn kept(&self) -> usize {
+        self.count(|slot| slot.is_live() || slot.riding > 0)
     }
 
     /// The newest of those that carry connections; one that takes more, if there is one.

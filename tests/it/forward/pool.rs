@@ -96,6 +96,54 @@ fn an_old_session_that_carries_on_is_shown_where_the_fresh_one_is_lost() {
     say(&mut stays).unwrap();
 }
 
+/// How many sessions are open.
+fn open(env: &TestEnv) -> usize {
+    let sessions = env.sandbox.sessions();
+    let gateway = env.sandbox.gateway();
+    let is_open = |id: &str| {
+        gateway
+            .status(id)
+            .is_some_and(|session| !session.status.is_over())
+    };
+    sessions.iter().filter(|session| is_open(&session.id)).count()
+}
+
+#[test]
+fn connections_that_stay_keep_no_more_than_one_old_session_for_each_fresh_one() {
+    for (sessions, most) in [("1", 2), ("2", 4)] {
+        let env = TestEnv::new();
+        let words = [
+            "--max-age",
+            "1s",
+            "--sessions",
+            sessions,
+            NODE,
+            &spec(service(echo)),
+        ];
+        let forward = Running::start(&env, &words);
+        let mut stay = Vec::new();
+        for second in 1..=5 {
+            let begun = Instant::now();
+            stay.extend([(); 3].map(|()| carried_by(forward.port)));
+            until("the fresh ones are too old", || {
+                begun.elapsed() > Duration::from_millis(1100)
+            });
+            assert!(open(&env) <= most, "after {second} s: {}", open(&env));
+        }
+        assert_eq!(starts(&env), most);
+        // All ride on.
+        stay.iter_mut().for_each(|stream| say(stream).unwrap());
+        // Where the old ones have gone, who comes has a fresh one again.
+        let last = stay.pop();
+        drop(stay);
+        until("those that nobody rides on have ended", || {
+            drop(carried_by(forward.port));
+            starts(&env) > most
+        });
+        drop(last);
+    }
+}
+
 /// Checks that 400,000 bytes over connections to ports that only listen, each to one of its own or all to one, take
 /// the time that 100,000 a second take.
 pub fn check_rate<const COUNT: usize>(connect: impl FnOnce(&dyn Fn() -> u16) -> [TcpStream; COUNT]) {

@@ -57,7 +57,7 @@ impl Supervisor {
         match verdict(ended, slot.freshness, history) {
             Verdict::Nothing => {
                 self.failures = 0;
-                if self.pool.all() == 0 && self.queue.is_empty() && self.may_open() {
+                if self.pool.kept() == 0 && self.queue.is_empty() && self.may_open() {
                     self.notice(Notice::Dormant(Dormancy::Lazy));
                 }
             }

@@ -211,7 +211,7 @@ impl Supervisor {
     fn place(&mut self, now: Instant) {
         while let Some(&(_, since)) = self.queue.front() {
             let long = since + OPENING_WAITS <= now;
-            let none_comes = !self.may_open();
+            let none_comes = !self.may_open() || (self.pool.fresh(now) == 0 && !self.has_room());
             let old = match long || none_comes {
                 true => Old::WillDo,
                 false => Old::WillNot,
@@ -222,6 +222,7 @@ impl Supervisor {
             while self.pool.opening() < self.queue.len()
                 && self.pool.fresh(now) < self.sessions
                 && self.may_open()
+                && self.has_room()
             {
                 self.open();
             }
@@ -363,7 +364,7 @@ impl Supervisor {
         let busy = self
             .last_connection
             .is_some_and(|at| at + BUSY.min(max_age) > now);
-        if busy && self.pool.fresh(now) == 0 && self.may_open() {
+        if busy && self.pool.fresh(now) == 0 && self.may_open() && self.has_room() {
             self.open();
         }
     }
@@ -371,6 +372,12 @@ impl Supervisor {
     /// Whether nothing speaks against another session just now.
     fn may_open(&self) -> bool {
         self.attempt_at.is_none() && !self.needs_person
+    }
+
+    /// Whether another one would not be one too many beside those that are too old, which connections that stay may
+    /// keep for ever. Without one that takes connections there always is.
+    fn has_room(&self) -> bool {
+        self.pool.live() == 0 || self.pool.kept() < 2 * self.sessions
     }
 
     /// Whether a session is wanted where there is none.
