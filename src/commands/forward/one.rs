@@ -159,7 +159,7 @@ impl Forward {
             true => format!("{scheme}://[{host}]:{port}/"),
             false => format!("{scheme}://{host}:{port}/"),
         };
-        if let Err(error) = crate::commands::browser::open(&url) {
+        if let Err(error) = crate::commands::browser::open_own(&url) {
             ctx.ui().warn(&format!(
                 "no browser could be opened ({}); the page is {url}",
                 escape(&error.to_string())

@@ -1,5 +1,6 @@
 //! `ssmx forward` on the sandbox's nodes: real sockets on both ends, and everything in between gone wrong.
 
+mod browser;
 mod carried;
 mod detached;
 pub mod far;
