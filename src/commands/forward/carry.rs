@@ -213,7 +213,7 @@ impl<'a> Running<'a> {
             }
         }
         while let Ok((_, notice @ Notice::NotEnded(..))) = heard.try_recv() {
-            say::say(self.ctx.ui(), "", &notice);
+            say::say(self.ctx.ui(), "", &notice, 0);
         }
         self.outcome().await
     }
@@ -276,7 +276,7 @@ impl<'a> Running<'a> {
             Some(stamp) => format!("{stamp:.0} {}", forward.wish.name),
             None => forward.wish.name.clone(),
         };
-        say::say(self.ctx.ui(), &name, notice);
+        forward.say(self.ctx.ui(), &name, notice);
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 
 mod carry;
 mod child;
+mod complaints;
 mod detach;
 mod ending;
 mod list;
@@ -64,10 +65,10 @@ pub struct Args {
     pub idle_timeout: Option<Duration>,
 
     /// Take new connections to a fresh session after so long, so that the remote name is resolved anew
-    #[arg(long, value_name = "TIME", value_parser = period)]
     ///
     /// The old session ends with its last connection. No more than twice as many sessions as --sessions says are open
     /// at a time: where connections stay for long, the fresh ones grow older.
+    #[arg(long, value_name = "TIME", value_parser = period)]
     pub max_age: Option<Duration>,
 
     /// Spread connections over so many sessions, for speed (1 to 32)

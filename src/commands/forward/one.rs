@@ -1,8 +1,10 @@
 //! One forward at work: its local end, what is known of it, and its first word.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::child::End;
+use super::complaints::Complaints;
 use super::plan::Plan;
 use super::route::Known;
 use super::say;
@@ -11,9 +13,9 @@ use super::wish::{Leads, Wish};
 use crate::commands::context::Context;
 use crate::commands::error::{CommandError, Kind};
 use crate::ids::{Local, Scope, SessionId};
-use crate::transport::forward::{BindError, Counters, Listener};
-use crate::ui::Format;
+use crate::transport::forward::{BindError, Counters, Listener, Notice};
 use crate::ui::text::escape;
+use crate::ui::{Format, Ui};
 
 /// One forward.
 pub struct Forward {
@@ -37,6 +39,8 @@ pub struct Forward {
     pub trouble: Option<CommandError>,
     /// Whether it ended by itself.
     pub failed: bool,
+    /// What went wrong with it.
+    pub complaints: Complaints,
 }
 
 /// Whether a forward's first line was said.
@@ -97,6 +101,7 @@ impl Forward {
             scope: None,
             trouble: None,
             failed: false,
+            complaints: Complaints::default(),
             wish,
         }
     }
@@ -139,6 +144,14 @@ impl Forward {
             ctx.ui().say(&line);
         }
         Ok(())
+    }
+
+    /// Says what has happened to it, under this name, unless it was said a moment ago.
+    pub fn say(&mut self, ui: &Ui, name: &str, notice: &Notice) {
+        match self.complaints.hear(notice, Instant::now()) {
+            Some(unsaid) => say::say(ui, name, notice, unsaid),
+            None => tracing::debug!(name, ?notice, "once more"),
+        }
     }
 
     /// Opens a browser at it.
