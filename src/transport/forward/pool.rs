@@ -230,3 +230,41 @@ pub(super) enum Riders {
     None,
     Any,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// Sessions that take connections and have so many riders each.
+    fn pool(riders: &[usize], now: Instant) -> Pool {
+        let mut pool = Pool::new(None);
+        for (number, riding) in riders.iter().enumerate() {
+            let (connections, _) = mpsc::unbounded_channel();
+            pool.add(Slot {
+                open: true,
+                riding: *riding,
+                unused: now,
+                ..Slot::new(number as u64, connections, Freshness::Remembered)
+            });
+        }
+        pool
+    }
+
+    #[test]
+    fn one_that_is_spare_for_a_minute_ends_unless_it_is_the_last() {
+        let now = Instant::now();
+        let mut sessions = pool(&[0, 1, 0], now);
+        sessions.end_spare(now + SPARE - SECOND);
+        assert_eq!(sessions.live(), 3);
+        assert_eq!(sessions.wakes(now).min(), Some(now + SPARE));
+        for live in [2, 1, 1] {
+            sessions.end_spare(now + SPARE);
+            assert_eq!(sessions.live(), live);
+        }
+        let mut alone = pool(&[0], now);
+        alone.end_spare(now + 2 * SPARE);
+        assert_eq!((alone.live(), alone.wakes(now).count()), (1, 0));
+    }
+}

@@ -4,6 +4,7 @@ mod browser;
 mod carried;
 mod detached;
 pub mod far;
+mod policy;
 pub mod pool;
 mod programs;
 pub mod running;

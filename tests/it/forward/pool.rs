@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ssmx_sandbox::fault::Resume;
+use ssmx_sandbox::fault::{Faults, Resume};
 
 use super::detached::Detaching;
 use super::far::{NODE, echo, service, spec};
@@ -94,6 +94,21 @@ fn an_old_session_that_carries_on_is_shown_where_the_fresh_one_is_lost() {
         shown(&there) == ("idle".to_owned(), Some(old.clone()))
     });
     say(&mut stays).unwrap();
+}
+
+#[test]
+fn sessions_are_opened_as_connections_ask_for_them() {
+    let env = TestEnv::new();
+    let forward = Running::start(&env, &["--sessions", "3", NODE, &spec(service(echo))]);
+    let mut streams = Vec::new();
+    assert_eq!(starts(&env), 1);
+    for sessions in [1, 2, 3, 3, 3] {
+        streams.push(carried_by(forward.port));
+        assert_eq!(starts(&env), sessions);
+    }
+    drop(streams);
+    forward.check_echo(1000, 1);
+    assert_eq!(starts(&env), 3, "those that nobody rides on are taken first");
 }
 
 /// How many sessions are open.
@@ -190,4 +205,20 @@ fn all_sessions_together_send_no_faster_than_the_limit() {
         [(); 4].map(|()| forward.connect())
     });
     assert_eq!(starts(&env), 4);
+}
+
+#[test]
+fn no_message_is_larger_than_the_limit() {
+    for (limit, frames) in [("600", 900), ("4000", 4300)] {
+        let env = TestEnv::new();
+        env.config(&format!("[defaults]\npayload_limit = \"{limit}\"\n"));
+        // A larger one would be the end of the data channel.
+        env.sandbox.set_session_faults(Some(Faults {
+            frame_limit: Some(frames),
+            ..Faults::default()
+        }));
+        let forward = Running::start(&env, &[NODE, &spec(service(echo))]);
+        forward.check_echo(600_000, 1);
+        assert_eq!(env.sandbox.calls_of("ssm:ResumeSession").len(), 0, "{limit}");
+    }
 }
