@@ -23,6 +23,14 @@ pub fn is_here() -> bool {
 /// When there is no browser, or it is no web page.
 pub fn open(url: &str) -> io::Result<()> {
     check(url)?;
+    open_own(url)
+}
+
+/// The same with a page of ours, wherever it is.
+///
+/// # Errors
+/// When there is no browser.
+pub fn open_own(url: &str) -> io::Result<()> {
     open::that_detached(url)
 }
 

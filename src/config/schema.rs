@@ -67,14 +67,16 @@ table!(
         /// After so long without a connection a forward ends its session, until the next connection.
         pub idle_timeout: Option<Period>,
         /// After so long a forward opens a fresh session for new connections, so that the remote name is resolved
-        /// anew.
+        /// anew. The old one ends with its last connection. No more than twice as many sessions as `sessions` says
+        /// are open at a time: where connections stay for long, the fresh ones grow older.
         pub max_age: Option<Period>,
         /// After so long without a word of ours something harmless is sent, so that the idle timeout does not end a
         /// session; `off` for never. The plugin does not.
         pub keepalive: Keepalive,
         /// The largest payload that is sent in one message.
         pub payload_limit: Option<Size>,
-        /// The most bytes that are sent in a second.
+        /// The most bytes that a forward sends in a second, over all its sessions; a SOCKS5 proxy, to all hosts
+        /// together.
         pub rate_limit: Option<Size>,
     }
 );
@@ -168,7 +170,8 @@ table!(
         pub lazy: Option<bool>,
         /// After so long without a connection the session is ended, until the next connection.
         pub idle_timeout: Option<Period>,
-        /// After so long a fresh session is opened for new connections.
+        /// After so long a fresh session is opened for new connections; the old one ends with its last one. No more
+        /// than twice as many sessions as `sessions` says are open at a time.
         pub max_age: Option<Period>,
         /// Over how many sessions its connections may be spread.
         pub sessions: Option<Sessions>,

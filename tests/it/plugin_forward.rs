@@ -408,3 +408,20 @@ fn socks_goes_through_the_plugin_too() {
     assert_eq!(ask("nowhere.internal", 80).0, 4);
     proxy.interrupt(Signal::TERM);
 }
+
+#[test]
+fn where_the_policy_permits_no_plugin_auto_does_not_go_on_to_it() {
+    let mut env = TestEnv::new();
+    let go = ourselves_later(&mut env);
+    let spec = format!(":{}", service(echo));
+    let words = ["forward", NODE, &spec, "--", "true"];
+    // Whether this machine lets a story have a policy.
+    if env.run_under("", &["version"]).is_none() {
+        return;
+    }
+    let policy = "transports = [\"native\"]";
+    let told = misunderstood_once(&env, &go, || env.run_under(policy, &words)).unwrap();
+    assert_eq!(told.status, 255, "{told}");
+    assert!(told.stderr.contains("could not be carried"), "{told}");
+    assert_eq!(env.sandbox.calls_of("ssm:StartSession").len(), 1);
+}

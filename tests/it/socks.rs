@@ -12,6 +12,7 @@ use tokio::runtime;
 
 use crate::env::TestEnv;
 use crate::forward::far::{deaf_port, echo, service, service_on};
+use crate::forward::pool::check_rate;
 use crate::forward::running::{Running, check_echo, until};
 use crate::tools::tool;
 
@@ -309,6 +310,17 @@ fn a_place_that_nobody_uses_loses_its_session_and_gets_another_one() {
     assert_eq!(read::<5>(&mut held), *b"HTTP/");
     check_echo(proxy.ask(&ECHO).unwrap(), 1000, 1);
     assert_eq!(starts(&env), 3);
+}
+
+#[test]
+fn all_places_together_are_sent_to_no_faster_than_the_limit() {
+    let env = TestEnv::new();
+    env.config("[defaults]\nrate_limit = \"100000\"\n");
+    let proxy = Proxy::start(&env, &[]);
+    check_rate::<2>(|listens| {
+        [(); 2].map(|()| proxy.ask(&Place::V4(Ipv4Addr::LOCALHOST, listens())).unwrap())
+    });
+    assert_eq!(starts(&env), 2);
 }
 
 #[test]

@@ -244,7 +244,7 @@ impl<'a> Running<'a> {
             }
         }
         while let Ok((_, notice @ Notice::NotEnded(..))) = heard.try_recv() {
-            say::say(self.ctx.ui(), "", &notice);
+            say::say(self.ctx.ui(), "", &notice, 0);
         }
         self.outcome().await
     }
@@ -298,7 +298,8 @@ impl<'a> Running<'a> {
             forward.ready = Ready::Yes;
             forward.announce(self.ctx, up, self.command.is_empty())?;
         }
-        say::say(self.ctx.ui(), &forward.wish.name, notice);
+        let name = forward.wish.name.clone();
+        forward.say(self.ctx.ui(), &name, notice);
         Ok(())
     }
 

@@ -32,6 +32,8 @@ use crate::ui::text::escape;
 const READY: &str = "\u{1}ready";
 /// The state of a forward whose next session wants a person.
 pub const NEEDS_YOU: &str = "needs you";
+/// And of one whose data channel was cut.
+const RECONNECTING: &str = "reconnecting";
 /// The word before all others that a child is known by. Those that a person gave come after it as they are.
 const WORD: &str = "__detach";
 
@@ -366,13 +368,25 @@ impl Watch for Detached {
                 status.session = Some(session.to_string());
                 status.since = Some(jiff::Timestamp::now());
             }
-            Notice::Down { sessions: 0, .. } => {
+            Notice::Down { left: None, .. } => {
                 status.session = None;
                 status.since = None;
             }
+            Notice::Down { left: Some(left), .. } => {
+                let session = Some(left.session.to_string());
+                if status.session != session {
+                    status.session = session;
+                    status.via = left.via.clone();
+                    status.since = jiff::Timestamp::now().checked_sub(left.age).ok();
+                }
+                if left.takes && status.state == RECONNECTING {
+                    status.state = "up".to_owned();
+                    status.why = String::new();
+                }
+            }
             Notice::Starting if status.session.is_none() => status.state = "starting".to_owned(),
             Notice::Reconnecting(why) | Notice::StillAway(why) => {
-                status.state = "reconnecting".to_owned();
+                status.state = RECONNECTING.to_owned();
                 status.why = why.clone();
             }
             Notice::Back(_) => {
@@ -402,7 +416,7 @@ impl Watch for Detached {
             | Notice::GivenUp(_)
             | Notice::Crowded
             | Notice::Misunderstood(_)
-            | Notice::Down { .. }
+            | Notice::Fewer(_)
             | Notice::Starting
             | Notice::Waiting
             | Notice::Unanswered

@@ -2,6 +2,7 @@
 
 mod carry;
 mod child;
+mod complaints;
 mod detach;
 mod ending;
 mod list;
@@ -75,6 +76,9 @@ pub struct Args {
     pub idle_timeout: Option<Duration>,
 
     /// Take new connections to a fresh session after so long, so that the remote name is resolved anew
+    ///
+    /// The old session ends with its last connection. No more than twice as many sessions as --sessions says are open
+    /// at a time: where connections stay for long, the fresh ones grow older.
     #[arg(long, value_name = "TIME", value_parser = period, allow_hyphen_values = true)]
     pub max_age: Option<Duration>,
 

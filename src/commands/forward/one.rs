@@ -2,11 +2,13 @@
 
 use std::ffi::OsString;
 use std::sync::Arc;
+use std::time::Instant;
 
 use clap::ValueEnum as _;
 use serde_json::Value;
 
 use super::child::End;
+use super::complaints::Complaints;
 use super::plan::Plan;
 use super::route::Known;
 use super::say;
@@ -15,8 +17,8 @@ use super::wish::{Leads, Wish};
 use crate::commands::context::Context;
 use crate::commands::error::{CommandError, Kind};
 use crate::ids::{Local, Scope, SessionId};
-use crate::transport::forward::{BindError, Counters, Listener};
-use crate::ui::Format;
+use crate::transport::forward::{BindError, Counters, Listener, Notice};
+use crate::ui::{Format, Ui};
 
 /// One forward.
 pub struct Forward {
@@ -40,6 +42,8 @@ pub struct Forward {
     pub trouble: Option<CommandError>,
     /// Whether it ended by itself.
     pub failed: bool,
+    /// What went wrong with it.
+    pub complaints: Complaints,
 }
 
 /// Whether a forward's first line was said.
@@ -163,6 +167,7 @@ impl Forward {
             scope: None,
             trouble: None,
             failed: false,
+            complaints: Complaints::default(),
             wish,
         }
     }
@@ -214,6 +219,14 @@ impl Forward {
         Ok(())
     }
 
+    /// Says what has happened to it, under this name, unless it was said a moment ago.
+    pub fn say(&mut self, ui: &Ui, name: &str, notice: &Notice) {
+        match self.complaints.hear(notice, Instant::now()) {
+            Some(unsaid) => say::say(ui, name, notice, unsaid),
+            None => tracing::debug!(name, ?notice, "once more"),
+        }
+    }
+
     /// Opens a browser at it.
     pub fn open_browser(&self, ctx: &Context) {
         let scheme = match &self.wish.leads {
@@ -232,7 +245,7 @@ impl Forward {
             true => format!("{scheme}://[{host}]:{port}/"),
             false => format!("{scheme}://{host}:{port}/"),
         };
-        if let Err(error) = crate::commands::browser::open(&url) {
+        if let Err(error) = crate::commands::browser::open_own(&url) {
             tracing::debug!(%error, "no browser");
             ctx.ui()
                 .warn(&format!("no browser could be opened here; the page is {url}"));

@@ -12,7 +12,7 @@ use crate::commands::error::CommandError;
 use crate::config::values;
 use crate::ids::{Bind, Local};
 use crate::transport::forward::{
-    self, Counters, ForwardError, ForwardPlan, HOST_DOCUMENT, Listener, Notices, PORT_DOCUMENT, Routes,
+    self, Counters, ForwardError, ForwardPlan, HOST_DOCUMENT, Listener, Notices, PORT_DOCUMENT, Rate, Routes,
     SocksPlan, Start, Stop,
 };
 
@@ -86,7 +86,7 @@ pub fn port(ctx: &Context, wish: &Wish) -> Result<Plan, CommandError> {
         max_age: settings.max_age,
         keepalive: consent::keepalive(ctx)?,
         payload_limit: config.defaults.payload_limit.map(bytes),
-        rate_limit: config.defaults.rate_limit.map(bytes),
+        rate: Arc::new(Rate::new(config.defaults.rate_limit.map(bytes))),
     }))
 }
 
@@ -109,7 +109,7 @@ pub fn socks(ctx: &Context, wish: &Wish) -> Result<Plan, CommandError> {
         max_age: settings.max_age,
         keepalive: consent::keepalive(ctx)?,
         payload_limit: config.defaults.payload_limit.map(bytes),
-        rate_limit: config.defaults.rate_limit.map(bytes),
+        rate: Arc::new(Rate::new(config.defaults.rate_limit.map(bytes))),
     }))
 }
 

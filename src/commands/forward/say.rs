@@ -111,15 +111,18 @@ pub fn ready_json(wish: &Wish, end: &End, carried: &Carried<'_>) -> Value {
     })
 }
 
-/// Says a notice about the forward of this name, if it is one to be said.
-pub fn say(ui: &Ui, name: &str, notice: &Notice) {
+/// Says a notice about the forward of this name, if it is one to be said; with how many of its kind were not said.
+pub fn say(ui: &Ui, name: &str, notice: &Notice, unsaid: usize) {
     let name = escape(name);
+    if unsaid > 0 {
+        ui.say(&format!("{name}: {unsaid} times more, or the like, before this:"));
+    }
     match notice {
         Notice::Starting => tracing::debug!(%name, "a session is being started"),
         Notice::Up { session, sessions, .. } => {
             tracing::info!(%name, %session, sessions, "session up");
         }
-        Notice::Down { session, sessions } => tracing::info!(%name, %session, sessions, "session over"),
+        Notice::Down { session, sessions, .. } => tracing::info!(%name, %session, sessions, "session over"),
         Notice::Reconnecting(cause) => {
             tracing::info!(%name, cause, "data channel cut");
             ui.say(&format!("{name}: reconnecting…"));
@@ -135,6 +138,10 @@ pub fn say(ui: &Ui, name: &str, notice: &Notice) {
         )),
         Notice::Dormant(why) => match why {
             Dormancy::Lazy => {}
+            Dormancy::Lost(cause) => ui.warn(&format!(
+                "{name}: no session ({}); the next connection starts one",
+                escape(cause)
+            )),
             Dormancy::Unused => ui.say(&format!(
                 "{name}: unused, so its session was ended; the next connection starts another one"
             )),
@@ -156,6 +163,10 @@ pub fn say(ui: &Ui, name: &str, notice: &Notice) {
             escape(cause),
             after.as_secs().max(1)
         )),
+        Notice::Fewer(cause) => ui.say(&format!(
+            "{name}: one session less ({}); the others carry on",
+            escape(cause)
+        )),
         Notice::NeedsPerson(why) => ui.warn(&format!(
             "{name}: a new session needs you: {}; the next connection asks again",
             escape(why)
@@ -173,7 +184,7 @@ pub fn say(ui: &Ui, name: &str, notice: &Notice) {
             escape(cause)
         )),
         Notice::Open { .. } => {}
-        Notice::Destination(remote, notice) => say(ui, &format!("{name}: {remote}"), notice),
+        Notice::Destination(remote, notice) => say(ui, &format!("{name}: {remote}"), notice, 0),
         Notice::GivenUp(why) => ui.warn(&format!("{name}: given up: {}", escape(why))),
         Notice::Crowded => {
             ui.warn(&format!(

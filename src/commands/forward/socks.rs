@@ -42,6 +42,9 @@ pub struct Args {
     pub idle_timeout: Option<Duration>,
 
     /// Take new connections to a fresh session after so long, so that the host is resolved anew
+    ///
+    /// The old session ends with its last connection. A host has no more than two: where connections stay for long,
+    /// the fresh one grows older.
     #[arg(long, value_name = "TIME", value_parser = period, allow_hyphen_values = true)]
     pub max_age: Option<Duration>,
 

@@ -29,6 +29,7 @@ use crate::ids::{NodeId, Remote, SessionId};
 
 pub use crate::datachannel::BoxFuture;
 pub use crate::ports::{BindError, Listener};
+pub use crate::transport::native::forward::Rate;
 use door::Door;
 pub use interrupt::Interrupts;
 pub use socks::{SocksPlan, run as run_socks};
@@ -58,8 +59,8 @@ pub struct ForwardPlan {
     pub keepalive: Option<Duration>,
     /// The largest payload of one message, bytes.
     pub payload_limit: Option<usize>,
-    /// The most bytes sent in a second.
-    pub rate_limit: Option<usize>,
+    /// How fast its sessions may send, together.
+    pub rate: Arc<Rate>,
 }
 
 /// When a forward's first session starts.
@@ -146,6 +147,8 @@ pub enum Notice {
         session: SessionId,
         /// How many are left.
         sessions: usize,
+        /// The newest of those.
+        left: Option<Left>,
     },
     /// The data channel was cut; a new one is being made.
     Reconnecting(String),
@@ -168,6 +171,9 @@ pub enum Notice {
         /// When it is tried again.
         after: Duration,
     },
+    /// A session was lost, or could not be opened, and this is why. The others carry on, and no other one is tried
+    /// before load asks for it.
+    Fewer(String),
     /// A person is needed before a session can be opened; the next connection asks again.
     NeedsPerson(String),
     /// A connection waited too long for a session and was closed.
@@ -198,11 +204,26 @@ pub enum Notice {
     Misunderstood(String),
 }
 
+/// A session that carries connections when another one has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Left {
+    /// The session.
+    pub session: SessionId,
+    /// Through which node; untrusted.
+    pub via: String,
+    /// For how long it has carried them.
+    pub age: Duration,
+    /// Whether it takes more.
+    pub takes: bool,
+}
+
 /// Why no session is open.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Dormancy {
-    /// None was wanted yet.
+    /// None is wanted before somebody comes.
     Lazy,
+    /// The last one was lost, or could not be opened, and nobody waits. Why.
+    Lost(String),
     /// Nobody used it for the forward's own idle timeout.
     Unused,
     /// AWS's idle or maximum time was over. Its words, untrusted.

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
-use super::Freshness;
+use super::{Freshness, Left};
 use crate::ids::SessionId;
 use crate::ports::Connection;
 
@@ -117,6 +117,32 @@ impl Pool {
         self.slots.iter().any(|slot| slot.is_live() && slot.open)
     }
 
+    /// Whether one takes connections at this moment.
+    pub(super) fn takes_connections(&self) -> bool {
+        self.slots.iter().any(Slot::takes_connections)
+    }
+
+    /// Those that take connections, or are kept by some.
+    pub(super) fn kept(&self) -> usize {
+        self.count(|slot| slot.is_live() || slot.riding > 0)
+    }
+
+    /// The newest of those that carry connections; one that takes more, if there is one.
+    pub(super) fn left(&self, now: Instant) -> Option<Left> {
+        let carrying = self.slots.iter().filter_map(|slot| {
+            let (session, via) = slot.session.clone()?;
+            let left = Left {
+                session,
+                via,
+                age: now.saturating_duration_since(slot.ready?),
+                takes: slot.takes_connections(),
+            };
+            Some((slot.number, left))
+        });
+        let newest = carrying.max_by_key(|(number, left)| (left.takes, *number));
+        newest.map(|(_, left)| left)
+    }
+
     /// Whether nobody rides on any.
     pub(super) fn is_unused(&self) -> bool {
         self.slots.iter().all(|slot| slot.riding == 0)
@@ -203,4 +229,42 @@ pub(super) enum Old {
 pub(super) enum Riders {
     None,
     Any,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// Sessions that take connections and have so many riders each.
+    fn pool(riders: &[usize], now: Instant) -> Pool {
+        let mut pool = Pool::new(None);
+        for (number, riding) in riders.iter().enumerate() {
+            let (connections, _) = mpsc::unbounded_channel();
+            pool.add(Slot {
+                open: true,
+                riding: *riding,
+                unused: now,
+                ..Slot::new(number as u64, connections, Freshness::Remembered)
+            });
+        }
+        pool
+    }
+
+    #[test]
+    fn one_that_is_spare_for_a_minute_ends_unless_it_is_the_last() {
+        let now = Instant::now();
+        let mut sessions = pool(&[0, 1, 0], now);
+        sessions.end_spare(now + SPARE - SECOND);
+        assert_eq!(sessions.live(), 3);
+        assert_eq!(sessions.wakes(now).min(), Some(now + SPARE));
+        for live in [2, 1, 1] {
+            sessions.end_spare(now + SPARE);
+            assert_eq!(sessions.live(), live);
+        }
+        let mut alone = pool(&[0], now);
+        alone.end_spare(now + 2 * SPARE);
+        assert_eq!((alone.live(), alone.wakes(now).count()), (1, 0));
+    }
 }

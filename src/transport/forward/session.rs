@@ -74,7 +74,7 @@ pub(super) async fn run(
         counters: Arc::clone(&shared.counters),
         silence: native::forward::SILENCE,
         payload_limit: shared.plan.payload_limit,
-        rate_limit: shared.plan.rate_limit,
+        rate: Arc::clone(&shared.plan.rate),
         learnt: Arc::clone(&shared.learnt),
     };
     let ended = started(shared, freshness, &mut connections, &mut stop, &tell).await;

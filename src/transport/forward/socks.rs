@@ -10,8 +10,8 @@ use tokio::task::JoinSet;
 
 use super::door::Door;
 use super::{
-    Counters, Dormancy, ForwardError, ForwardPlan, Freshness, Notice, Notices, RouteError, Routes, Start,
-    Stop, supervisor,
+    Counters, Dormancy, ForwardError, ForwardPlan, Freshness, Notice, Notices, Rate, RouteError, Routes,
+    Start, Stop, supervisor,
 };
 use crate::ids::Remote;
 use crate::ports::socks::{SocksError, request};
@@ -19,9 +19,6 @@ use crate::ports::{Connection, Listener, Refusal};
 
 /// Programs that may be asked at a time where they want to go; others wait to be accepted.
 const ASKED: usize = 256;
-
-/// The same complaint is not made again for so long: a program tries again as fast as it can.
-const COMPLAINED: Duration = Duration::from_secs(30);
 
 /// A SOCKS5 proxy, wished.
 #[derive(Debug, Clone)]
@@ -36,8 +33,8 @@ pub struct SocksPlan {
     pub keepalive: Option<Duration>,
     /// The largest payload of one message, bytes.
     pub payload_limit: Option<usize>,
-    /// The most bytes sent in a second to one destination.
-    pub rate_limit: Option<usize>,
+    /// How fast all sessions may send, together.
+    pub rate: Arc<Rate>,
 }
 
 /// Runs a SOCKS5 proxy until it is told to stop.
@@ -70,7 +67,6 @@ pub async fn run(
         tell,
         told,
         tasks: JoinSet::new(),
-        complaint: None,
         stop,
     };
     proxy.run(listener).await;
@@ -98,15 +94,7 @@ struct Proxy {
     tell: mpsc::UnboundedSender<(u64, Remote, Notice)>,
     told: mpsc::UnboundedReceiver<(u64, Remote, Notice)>,
     tasks: JoinSet<(u64, Remote, Result<(), ForwardError>)>,
-    /// What was complained of last, and when.
-    complaint: Option<(Complaint, Instant)>,
     stop: watch::Receiver<Stop>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Complaint {
-    Crowded,
-    Misunderstood(String),
 }
 
 /// Passes the notices of one destination on to the proxy.
@@ -171,9 +159,7 @@ impl Proxy {
         self.destinations.remove(&remote);
         if self.destinations.len() >= self.plan.sessions && !self.make_room() {
             connection.refuse(Refusal::Failed);
-            if self.is_news(Complaint::Crowded) {
-                self.pass_on(remote, Notice::Crowded);
-            }
+            self.pass_on(remote, Notice::Crowded);
             return;
         }
         let destination = self.begin(&remote);
@@ -208,7 +194,7 @@ impl Proxy {
             max_age: self.plan.max_age,
             keepalive: self.plan.keepalive,
             payload_limit: self.plan.payload_limit,
-            rate_limit: self.plan.rate_limit,
+            rate: Arc::clone(&self.plan.rate),
         };
         let pass = Arc::new(Pass {
             number,
@@ -253,7 +239,7 @@ impl Proxy {
                 self.forget(number, &remote);
                 tracing::info!(%remote, "unused, so its session was ended");
             }
-            Notice::Dormant(Dormancy::Agent(_)) => {
+            Notice::Dormant(Dormancy::Agent(_) | Dormancy::Lost(_)) => {
                 self.forget(number, &remote);
                 self.pass_on(remote, notice);
             }
@@ -288,25 +274,10 @@ impl Proxy {
         }
     }
 
-    fn is_news(&mut self, complaint: Complaint) -> bool {
-        let now = Instant::now();
-        let known = self
-            .complaint
-            .as_ref()
-            .is_some_and(|(last, at)| *last == complaint && *at + COMPLAINED > now);
-        if !known {
-            self.complaint = Some((complaint, now));
-        }
-        !known
-    }
-
-    fn misunderstood(&mut self, error: &SocksError) {
+    fn misunderstood(&self, error: &SocksError) {
         match error {
             SocksError::Version(_) | SocksError::Authentication | SocksError::Refused(_) => {
-                let words = error.to_string();
-                if self.is_news(Complaint::Misunderstood(words.clone())) {
-                    self.notices.notice(Notice::Misunderstood(words));
-                }
+                self.notices.notice(Notice::Misunderstood(error.to_string()));
             }
             SocksError::Io(_) => tracing::debug!(%error, "a program left"),
         }

@@ -1,5 +1,6 @@
 //! `ssmx forward` on the sandbox's nodes: real sockets on both ends, and everything in between gone wrong.
 
+mod browser;
 mod carried;
 mod crowded;
 mod detached;
@@ -8,6 +9,8 @@ pub mod far;
 mod managed;
 mod manners;
 mod offered;
+mod policy;
+pub mod pool;
 mod programs;
 pub mod running;
 mod saved;

@@ -37,6 +37,33 @@ fn a_command_finds_its_port_and_its_status_is_ours() {
 }
 
 #[test]
+fn a_command_finds_the_port_of_each_forward_by_its_name() {
+    let env = TestEnv::new();
+    env.config(
+        "[presets.prod-db]\ntarget = \"name=prod-bastion\"\nport = 5432\nlocal = 0\nbind = \"127.0.0.7\"\n\
+         [presets.cache]\ntarget = \"name=prod-bastion\"\nport = 6379\nlocal = 0\n",
+    );
+    let told = env.run(&[
+        "forward",
+        "prod-db",
+        "cache",
+        "--",
+        "sh",
+        "-c",
+        "echo {prod-db.host} {prod-db.port} {cache.host} {cache.port}
+        echo {host} {port} 127.0.0.1 $SSMX_FORWARD_CACHE_PORT
+        echo $SSMX_FORWARD_HOST $SSMX_FORWARD_PROD_DB_PORT {cache.host} {cache.port}",
+    ]);
+    let told = told.ok();
+    let lines: Vec<&str> = told.lines().collect();
+    assert_eq!((lines[1], lines[2]), (lines[0], lines[0]), "{told}");
+    let words: Vec<&str> = lines[0].split(' ').collect();
+    assert_eq!((words[0], words[2]), ("127.0.0.7", "127.0.0.1"));
+    let ports = [words[1], words[3]].map(|port| port.parse::<u16>().unwrap());
+    assert_ne!(ports[0], ports[1]);
+}
+
+#[test]
 fn what_makes_no_sense_is_said_before_anything_starts() {
     let env = TestEnv::new();
     let mut page = Page::default();

@@ -68,7 +68,7 @@ pub(in crate::transport::native) async fn run(
         counters: Arc::new(Counters::default()),
         silence: SILENCE,
         payload_limit: None,
-        rate_limit: None,
+        rate: Arc::default(),
         learnt: Arc::new(Learnt::default()),
     };
     let report = |report| tell(notices, report);

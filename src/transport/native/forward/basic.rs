@@ -113,7 +113,7 @@ impl Session<'_> {
             }));
         }
         let mut unsent: VecDeque<Bytes> = VecDeque::new();
-        let mut pace = Pace::new(self.connections.rate_limit);
+        let mut pace = Pace::new(&self.connections.rate, Instant::now());
         let mut untaken = 0;
         for bytes in self.greeting.take().into_iter().flatten() {
             untaken += bytes.len();

@@ -26,6 +26,7 @@ use crate::ports::Connection;
 use crate::transport::forward::Counters;
 use crate::transport::{TransportError, stream_url};
 
+pub use pace::Rate;
 pub(in crate::transport) use size::Learnt;
 
 /// A program that has shut its sending side may wait for an answer. The far end knows no half-close: told of it,
@@ -79,7 +80,7 @@ pub(in crate::transport) struct Connections {
     /// The person's limit of a message's size, bytes.
     pub(in crate::transport) payload_limit: Option<usize>,
     /// And of bytes sent in a second.
-    pub(in crate::transport) rate_limit: Option<usize>,
+    pub(in crate::transport) rate: Arc<Rate>,
     /// What the forward's sessions know of sizes.
     pub(in crate::transport) learnt: Arc<Learnt>,
 }

@@ -93,7 +93,7 @@ impl Session<'_> {
     ) -> Result<CarryEnd, TransportError> {
         let silence = connections.silence;
         let mut size = Size::new(connections.payload_limit);
-        let mut pace = Pace::new(connections.rate_limit);
+        let mut pace = Pace::new(&connections.rate, Instant::now());
         let (tell, mut told) = mpsc::unbounded_channel();
         let mut supplied = true;
         loop {
@@ -119,14 +119,16 @@ impl Session<'_> {
                 },
                 place = writer.writable(), if waits.is_none() && sends => match place {
                     Some(place) => {
+                        let handful = place.handful().min(pace.most());
                         if let Some(id) = self.next_asked() {
                             let asked = Asked { acknowledged: Some(place.mark()), trust: self.trust };
                             if let Some(stream) = self.streams.get(&id) {
                                 stream.link.send(ToLink::Asked(asked));
                             }
-                        } else if let Some(size) = size.worth_trying(self.mux.waiting_bytes(), place.handful(), &connections.learnt) {
+                        } else if let Some(size) = size.worth_trying(self.mux.waiting_bytes(), handful, &connections.learnt) {
+                            pace.spend(Instant::now(), size);
                             place.try_size(smux::nothing(size), smux::nothing(frame::HEADER));
-                        } else if let Some(bytes) = self.mux.poll_transmit(place.handful()) {
+                        } else if let Some(bytes) = self.mux.poll_transmit(handful) {
                             // Streams are opened before all data.
                             self.asking.iter_mut().for_each(|asking| asking.asked = true);
                             pace.spend(Instant::now(), bytes.len());

@@ -1,5 +1,7 @@
 //! Keeps a forward up: takes connections, gives each a session to ride on, and sees to it that there is one.
 
+mod ended;
+
 use std::collections::VecDeque;
 use std::future::pending;
 use std::sync::Arc;
@@ -8,15 +10,14 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::sleep_until;
-use uuid::Uuid;
 
 use super::door::Door;
-use super::policy::{History, SETTLED, Verdict, pause, verdict};
+use super::policy::History;
 use super::pool::{Old, Pool, Riders, Slot};
 use super::session::{self, Ended, Shared, Told};
 use super::{
-    CONNECTION_WAITS, Counters, Dormancy, ForwardError, ForwardPlan, Freshness, Notice, Notices, Remedy,
-    RouteError, Routes, Start, Stop, refusal,
+    CONNECTION_WAITS, Counters, Dormancy, ForwardError, ForwardPlan, Freshness, Notice, Notices, Routes,
+    Start, Stop, refusal,
 };
 use crate::ports::{Connection, Refusal};
 use crate::transport::native::forward::Report;
@@ -62,6 +63,7 @@ pub(super) async fn run(
         freshness: Freshness::Remembered,
         failures: 0,
         attempt_at: None,
+        trouble: None,
         needs_person: false,
         last_used: Instant::now(),
         last_connection: None,
@@ -83,8 +85,10 @@ struct Supervisor {
     history: History,
     freshness: Freshness,
     failures: u32,
-    /// When another session is to be tried.
+    /// When another session is to be tried, or may be.
     attempt_at: Option<Instant>,
+    /// Why, where it was said that it will be.
+    trouble: Option<String>,
     /// Whether the last attempt wanted a person: there is no other one before the next connection.
     needs_person: bool,
     last_used: Instant,
@@ -183,6 +187,7 @@ impl Supervisor {
     /// Wishes another session.
     fn open(&mut self) {
         self.attempt_at = None;
+        self.trouble = None;
         self.numbers += 1;
         let number = self.numbers;
         let (connections, next) = mpsc::unbounded_channel();
@@ -206,7 +211,8 @@ impl Supervisor {
     fn place(&mut self, now: Instant) {
         while let Some(&(_, since)) = self.queue.front() {
             let long = since + OPENING_WAITS <= now;
-            let old = match long || self.attempt_at.is_some() || self.needs_person {
+            let none_comes = !self.may_open() || (self.pool.fresh(now) == 0 && !self.has_room());
+            let old = match long || none_comes {
                 true => Old::WillDo,
                 false => Old::WillNot,
             };
@@ -215,8 +221,8 @@ impl Supervisor {
             }
             while self.pool.opening() < self.queue.len()
                 && self.pool.fresh(now) < self.sessions
-                && self.attempt_at.is_none()
-                && !self.needs_person
+                && self.may_open()
+                && self.has_room()
             {
                 self.open();
             }
@@ -309,89 +315,6 @@ impl Supervisor {
         }
     }
 
-    /// A session has ended: what follows?
-    fn ended(&mut self, number: u64, ended: Ended, unserved: Vec<Connection>) -> Result<(), ForwardError> {
-        let now = Instant::now();
-        let Some(slot) = self.pool.remove(number) else {
-            return Ok(());
-        };
-        // Those that it carried are closed; those that it did not come to carry go on waiting.
-        for _ in unserved.len()..slot.riding {
-            self.shared.counters.ended();
-        }
-        for connection in unserved.into_iter().rev() {
-            self.queue.push_front((connection, now));
-        }
-        if let Some((session, _)) = &slot.session {
-            let sessions = self.pool.carrying();
-            self.notice(Notice::Down {
-                session: session.clone(),
-                sessions,
-            });
-        }
-        let settled = slot
-            .ready
-            .is_some_and(|since| now.saturating_duration_since(since) >= SETTLED);
-        self.failures = if settled {
-            0
-        } else {
-            self.failures.saturating_add(1)
-        };
-        let history = match &ended {
-            // It was said to be there before its first session.
-            Ended::NotRouted(RouteError {
-                remedy: Remedy::Person,
-                ..
-            }) if self.shared.plan.start == Start::WithFirstConnection => History::Proven,
-            _ => self.history,
-        };
-        match verdict(ended, slot.freshness, history) {
-            Verdict::Nothing => self.failures = 0,
-            Verdict::Again { cause } => {
-                // The first try after a failed look-up, or after a session that had lived, is at once.
-                let at_once = settled || slot.freshness == Freshness::Remembered;
-                let failures = if at_once { 0 } else { self.failures };
-                self.freshness = Freshness::Fresh;
-                let after = pause(failures, luck());
-                self.attempt_at = Some(now + after);
-                self.notice(Notice::Retrying { cause, after });
-            }
-            Verdict::Sleep(why) => {
-                if let Dormancy::Agent(words) = &why
-                    && let Some(refusal) = refusal::of_words(words)
-                {
-                    // It would say the same of these.
-                    self.refuse_queue(refusal);
-                }
-                if !self.queue.is_empty() {
-                    self.attempt_at = Some(now + pause(self.failures, luck()));
-                }
-                if self.pool.live() == 0 {
-                    self.notice(Notice::Dormant(why));
-                }
-            }
-            Verdict::AskPerson(why) => {
-                self.needs_person = true;
-                // The others of a pool, or the one that is too old, carry on.
-                if !self.pool.is_open() {
-                    self.refuse_queue(Refusal::Failed);
-                }
-                self.notice(Notice::NeedsPerson(why));
-            }
-            // The others of a pool carry on, and no more are tried for a while.
-            Verdict::Over(ForwardError::Start(error)) if self.pool.carrying() > 0 => {
-                let after = pause(u32::MAX, luck());
-                self.attempt_at = Some(now + after);
-                self.notice(Notice::Retrying {
-                    cause: error.to_string(),
-                    after,
-                });
-            }
-            Verdict::Over(error) => return Err(error),
-        }
-        Ok(())
-    }
-
     fn refuse_queue(&mut self, why: Refusal) {
         for (connection, _) in self.queue.drain(..) {
             connection.refuse(why);
@@ -403,8 +326,7 @@ impl Supervisor {
     fn see_to_it(&mut self, now: Instant) {
         if self.attempt_at.is_some_and(|at| at <= now) {
             self.attempt_at = None;
-            let wanted = !self.queue.is_empty() || self.shared.plan.start == Start::Now;
-            if wanted && self.pool.live() == 0 {
+            if self.pool.live() == 0 && self.is_wanted() {
                 self.open();
             }
         }
@@ -414,6 +336,12 @@ impl Supervisor {
                 connection.refuse(Refusal::TimedOut);
                 self.shared.counters.ended();
                 self.notice(Notice::GaveUpWaiting);
+                if self.pool.live() == 0
+                    && !self.is_wanted()
+                    && let Some(trouble) = self.trouble.take()
+                {
+                    self.notice(Notice::Dormant(Dormancy::Lost(trouble)));
+                }
             }
         }
         if self.idle_at().is_some_and(|at| at <= now) {
@@ -436,9 +364,25 @@ impl Supervisor {
         let busy = self
             .last_connection
             .is_some_and(|at| at + BUSY.min(max_age) > now);
-        if busy && self.pool.fresh(now) == 0 && self.attempt_at.is_none() && !self.needs_person {
+        if busy && self.pool.fresh(now) == 0 && self.may_open() && self.has_room() {
             self.open();
         }
+    }
+
+    /// Whether nothing speaks against another session just now.
+    fn may_open(&self) -> bool {
+        self.attempt_at.is_none() && !self.needs_person
+    }
+
+    /// Whether another one would not be one too many beside those that are too old, which connections that stay may
+    /// keep for ever. Without one that takes connections there always is.
+    fn has_room(&self) -> bool {
+        self.pool.live() == 0 || self.pool.kept() < 2 * self.sessions
+    }
+
+    /// Whether a session is wanted where there is none.
+    fn is_wanted(&self) -> bool {
+        !self.queue.is_empty() || self.shared.plan.start == Start::Now
     }
 
     /// When the forward will have been unused for too long.
@@ -481,11 +425,6 @@ async fn now(stop: &mut watch::Receiver<Stop>) {
     if stop.wait_for(|stop| *stop == Stop::Now).await.is_err() {
         pending::<()>().await;
     }
-}
-
-/// Between 0 and 1.
-fn luck() -> f64 {
-    f64::from(Uuid::new_v4().as_fields().0) / f64::from(u32::MAX)
 }
 
 /// Whether the wall clock ran ahead of the monotonic one, which stands still while the machine sleeps.
