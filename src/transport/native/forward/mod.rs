@@ -7,6 +7,8 @@ pub(in crate::transport) mod link;
 mod mux;
 mod pace;
 mod size;
+#[cfg(test)]
+mod tests;
 
 use std::future::pending;
 use std::sync::Arc;

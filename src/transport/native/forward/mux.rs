@@ -46,6 +46,7 @@ pub(super) async fn carry(
     report: &(dyn Fn(Report) + Send + Sync),
 ) -> Result<CarryEnd, TransportError> {
     let mut session = Session {
+        channel: Alive::Yes,
         mux: Mux::new(BUDGET, Keepalive::wanted_by(agent), Instant::now()),
         streams: HashMap::new(),
         unreachable: 0,
@@ -71,7 +72,16 @@ struct Asking {
     asked: bool,
 }
 
+/// Whether the channel takes more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Alive {
+    Yes,
+    /// What it brought is held by it, and follows.
+    No,
+}
+
 struct Session<'a> {
+    channel: Alive,
     mux: Mux,
     streams: HashMap<StreamId, Stream>,
     /// Dials that failed and whose streams are still to be finished by the agent.
@@ -103,9 +113,11 @@ impl Session<'_> {
             }
             let waits = pace.wait(Instant::now());
             let timer = [self.mux.poll_timeout(), waits].into_iter().flatten().min();
-            let sends = self.mux.has_something_to_send() || !self.asking.is_empty();
+            let alive = self.channel == Alive::Yes;
+            let sends = alive && (self.mux.has_something_to_send() || !self.asking.is_empty());
             tokio::select! {
-                event = events.next(), if !self.mux.is_congested() => match event {
+                // To leave with the channel what it holds would save nothing, and keep its end from us.
+                event = events.next(), if !self.mux.is_congested() || !alive => match event {
                     Some(Event::Output(bytes)) => self.hear(bytes)?,
                     Some(Event::Flag(Flag::ConnectToPortError)) => self.unreachable += 1,
                     Some(Event::Unanswered(time)) if time >= GIVEN_UP && !self.may_have_filled_the_agent() => {
@@ -134,14 +146,12 @@ impl Session<'_> {
                         }
                     }
                     // The last events follow.
-                    None => {
-                        self.mux = Mux::new(BUDGET, Keepalive::Off, Instant::now());
-                        self.asking.clear();
-                    }
+                    None => self.channel = Alive::No,
                 },
+                () = writer.ended(), if alive => self.channel = Alive::No,
                 // The sending half lives in this function.
                 Some((id, message)) = told.recv() => self.take(id, message),
-                connection = connections.next.recv(), if supplied => match connection {
+                connection = connections.next.recv(), if supplied && alive => match connection {
                     Some(connection) => match self.mux.open() {
                         Some(id) => {
                             if connection.owes_an_answer() {
