@@ -62,6 +62,7 @@ pub(super) async fn run(
         freshness: Freshness::Remembered,
         failures: 0,
         attempt_at: None,
+        asleep: false,
         needs_person: false,
         last_used: Instant::now(),
         last_connection: None,
@@ -85,6 +86,8 @@ struct Supervisor {
     failures: u32,
     /// When another session is to be tried.
     attempt_at: Option<Instant>,
+    /// Whether the next session waits for a connection that wants it.
+    asleep: bool,
     /// Whether the last attempt wanted a person: there is no other one before the next connection.
     needs_person: bool,
     last_used: Instant,
@@ -183,6 +186,7 @@ impl Supervisor {
     /// Wishes another session.
     fn open(&mut self) {
         self.attempt_at = None;
+        self.asleep = false;
         self.numbers += 1;
         let number = self.numbers;
         let (connections, next) = mpsc::unbounded_channel();
@@ -363,10 +367,13 @@ impl Supervisor {
                     // It would say the same of these.
                     self.refuse_queue(refusal);
                 }
-                if !self.queue.is_empty() {
+                // An agent that ends each session at once is not asked again by each connection.
+                let hurries = matches!(why, Dormancy::Agent(_)) && !settled;
+                if hurries || !self.queue.is_empty() {
                     self.attempt_at = Some(now + pause(self.failures, luck()));
                 }
                 if self.pool.live() == 0 {
+                self.asleep = true;
                     self.notice(Notice::Dormant(why));
                 }
             }
@@ -403,7 +410,7 @@ impl Supervisor {
     fn see_to_it(&mut self, now: Instant) {
         if self.attempt_at.is_some_and(|at| at <= now) {
             self.attempt_at = None;
-            let wanted = !self.queue.is_empty() || self.shared.plan.start == Start::Now;
+            let wanted = !self.queue.is_empty() || (self.shared.plan.start == Start::Now && !self.asleep);
             if wanted && self.pool.live() == 0 {
                 self.open();
             }
