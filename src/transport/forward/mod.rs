@@ -229,7 +229,7 @@ pub async fn run(
     counters: Arc<Counters>,
     stop: watch::Receiver<Stop>,
 ) -> Result<(), ForwardError> {
-    let door = Door::Listener(listener);
+    let door = Door::Listener(listener, Arc::clone(&counters));
     supervisor::run(door, plan, routes, notices, counters, stop).await
 }
 

@@ -117,7 +117,6 @@ impl Supervisor {
                 connection = door.next(), if more_come => match connection {
                     Some(connection) => {
                         let came = Instant::now();
-                        self.shared.counters.accepted();
                         self.last_used = came;
                         self.needs_person = false;
                         self.last_connection = Some(came);
@@ -149,6 +148,7 @@ impl Supervisor {
         let why = result.as_ref().err().map_or(Refusal::Failed, refusal::of_error);
         for connection in door.close() {
             connection.refuse(why);
+            self.shared.counters.ended();
         }
         self.leave(why, stop).await;
         result
