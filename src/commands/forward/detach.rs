@@ -332,6 +332,7 @@ impl Watch for Detached {
             | Notice::Unanswered
             | Notice::Unreachable
             | Notice::GaveUpWaiting
+            | Notice::StoodStill
             | Notice::CustomerMessage(_)
             | Notice::NotEnded(..) => {}
         });

@@ -158,6 +158,9 @@ pub fn say(ui: &Ui, name: &str, notice: &Notice) {
         Notice::GaveUpWaiting => ui.warn(&format!(
             "{name}: a connection waited too long for a session and was closed"
         )),
+        Notice::StoodStill => ui.warn(&format!(
+            "{name}: a program stood still and kept others waiting, so its connection was closed"
+        )),
         Notice::CustomerMessage(words) => ui.say(&escape_lines(words.trim_end())),
         Notice::FellBack { ended, cause } => ui.warn(&format!(
             "{name}: session {ended} was ended, since its agent is not understood ({}); another one goes through the plugin",

@@ -172,6 +172,8 @@ pub enum Notice {
     NeedsPerson(String),
     /// A connection waited too long for a session and was closed.
     GaveUpWaiting,
+    /// A program took nothing for long while others waited for what comes behind it; its connection was closed.
+    StoodStill,
     /// The agent's own word. Untrusted.
     CustomerMessage(String),
     /// A session could not be ended.

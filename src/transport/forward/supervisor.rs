@@ -298,6 +298,7 @@ impl Supervisor {
                 self.notice(Notice::Back(after));
             }
             Told::Report(Report::StillAway(cause)) => self.notice(Notice::StillAway(cause)),
+            Told::Report(Report::StoodStill) => self.notice(Notice::StoodStill),
             Told::Report(Report::Unreachable) => self.notice(Notice::Unreachable),
             // It still looks the host up, and the session ends where that takes too long.
             Told::Report(Report::Unanswered) if slot.ready.is_none() => self.notice(Notice::Waiting),
@@ -372,8 +373,8 @@ impl Supervisor {
                 if hurries || !self.queue.is_empty() {
                     self.attempt_at = Some(now + pause(self.failures, luck()));
                 }
-                if self.pool.live() == 0 {
                 self.asleep = true;
+                if self.pool.live() == 0 {
                     self.notice(Notice::Dormant(why));
                 }
             }
