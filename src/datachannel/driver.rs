@@ -183,6 +183,8 @@ impl Driver {
             }
         };
         self.pending.extend(last);
+        // Who writes learns of the end though a slow reader has not come to it.
+        drop(self.orders);
         // Every byte that was received is handed on, however slow the reader.
         for event in self.pending {
             if self.events.send(event).await.is_err() {

@@ -16,9 +16,9 @@ use crate::ids::Version;
 use crate::net::Dialer;
 
 /// Events that wait for a slow reader; behind them the socket is not read, so nothing is dropped.
-const EVENTS: usize = 64;
+pub(super) const EVENTS: usize = 64;
 /// Writes that wait for the driver: the backlog is the caller's, who can drop it.
-const WRITES: usize = 1;
+pub(super) const WRITES: usize = 1;
 /// Sizes and interrupts: a person cannot type faster.
 const URGENT: usize = 64;
 
@@ -185,6 +185,32 @@ impl Events {
     }
 }
 
+#[cfg(test)]
+impl Events {
+    pub(super) fn bare(events: mpsc::Receiver<Event>) -> Self {
+        Self {
+            first: None,
+            events,
+            task: tokio::spawn(async {}),
+        }
+    }
+}
+
+#[cfg(test)]
+impl Writer {
+    pub(super) fn bare(
+        writes: mpsc::Sender<Write>,
+        urgent: mpsc::Sender<Urgent>,
+        handful: Arc<AtomicUsize>,
+    ) -> Self {
+        Self {
+            writes,
+            urgent,
+            handful,
+        }
+    }
+}
+
 impl Drop for Events {
     fn drop(&mut self) {
         self.task.abort();
@@ -197,6 +223,12 @@ impl Writer {
         let place = self.writes.reserve().await.ok()?;
         let handful = self.handful.load(Ordering::Relaxed);
         Some(Writable { place, handful })
+    }
+
+    /// Waits until the channel has ended. What came before is held, and its events still follow, the last one
+    /// with the reason.
+    pub async fn ended(&self) {
+        self.writes.closed().await;
     }
 
     /// Waits until all that was written is acknowledged. `false`: the channel has ended.

@@ -1,5 +1,7 @@
 //! The data channel's socket: WebSocket, timers and reconnects around the logic of [`crate::protocol`].
 
+#[cfg(test)]
+pub mod bare;
 mod clock;
 mod driver;
 mod exchange;

@@ -86,6 +86,14 @@ impl Connection {
         Self::new(Kind::Unix(stream))
     }
 
+    /// One, and the program at its other end.
+    #[cfg(test)]
+    pub async fn with_program() -> (Self, TcpStream) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let program = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (Self::tcp(listener.accept().await.unwrap().0), program)
+    }
+
     fn new(kind: Kind) -> Self {
         Self {
             kind,

@@ -3,6 +3,7 @@
 use std::io::{self, BufRead as _, BufReader, Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, TcpListener, TcpStream};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -344,6 +345,45 @@ fn no_more_places_than_allowed_are_open_at_a_time() {
         1,
         "not for each of many tries: {said}"
     );
+}
+
+#[test]
+fn a_place_whose_program_waits_for_its_turn_is_in_use() {
+    let env = TestEnv::new();
+    let slow = ApiFault::delay("ssm:TerminateSession", Duration::from_secs(3));
+    env.sandbox.faults().add(slow);
+    let proxy = Proxy::start(&env, &["--sessions", "1"]);
+    drop(proxy.ask(&PAGE).unwrap());
+    let mut waits = proxy.connect();
+    // The first one's turn is over when its session is.
+    until("it is unused", || {
+        waits = proxy.connect();
+        waits.write_all(&[5, 1, 0]).unwrap();
+        assert_eq!(read::<2>(&mut waits), [5, 0]);
+        waits.write_all(&ECHO.request()).unwrap();
+        waits.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+        // A refusal comes at once.
+        waits.peek(&mut [0]).is_err()
+    });
+    assert_eq!(
+        proxy.ask(&PAGE).unwrap_err(),
+        1,
+        "and nobody takes the turn from it"
+    );
+    waits.set_read_timeout(None).unwrap();
+    assert_eq!(read::<10>(&mut waits)[..2], [5, 0]);
+    check_echo(&waits, 1000, 1);
+}
+
+#[test]
+fn programs_that_say_nothing_keep_nobody_out() {
+    let env = TestEnv::new();
+    let proxy = Proxy::start(&env, &[]);
+    let silent: Vec<TcpStream> = (0..256).map(|_| proxy.connect()).collect();
+    let began = Instant::now();
+    drop(proxy.ask(&ECHO).unwrap());
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    drop(silent);
 }
 
 #[test]

@@ -422,6 +422,7 @@ impl Watch for Detached {
             | Notice::Unanswered
             | Notice::Unreachable
             | Notice::GaveUpWaiting
+            | Notice::StoodStill
             | Notice::CustomerMessage(_)
             | Notice::NotEnded(..) => {}
         });

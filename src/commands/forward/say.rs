@@ -174,6 +174,9 @@ pub fn say(ui: &Ui, name: &str, notice: &Notice, unsaid: usize) {
         Notice::GaveUpWaiting => ui.warn(&format!(
             "{name}: a connection waited too long for a session and was closed"
         )),
+        Notice::StoodStill => ui.warn(&format!(
+            "{name}: a program stood still and kept others waiting, so its connection was closed"
+        )),
         Notice::CustomerMessage(words) => {
             for line in foreign_lines(&name, words) {
                 ui.say(&line);

@@ -59,7 +59,8 @@ pub enum Event {
     Data(StreamId, Bytes),
     /// So many bytes of a stream have left: there is room for as many.
     Sent(StreamId, usize),
-    /// The far end sends no more. The agent never half-closes: it hears no more either.
+    /// The far end sends no more. The agent never half-closes: it hears no more either. Comes for streams that
+    /// were given up too.
     FarFinished(StreamId),
 }
 
@@ -216,13 +217,11 @@ impl Mux {
                     self.events.push_back(Event::Data(id, data));
                 }
                 Piece::Mark(Command::Fin, id) => {
-                    if let Some(stream) = self.streams.get_mut(&id)
-                        && stream.far != Side::Finished
-                    {
+                    if let Some(stream) = self.streams.get_mut(&id) {
                         stream.far = Side::Finished;
-                        self.events.push_back(Event::FarFinished(id));
-                        self.forget_if_done(id);
                     }
+                    self.events.push_back(Event::FarFinished(id));
+                    self.forget_if_done(id);
                 }
                 Piece::Mark(Command::Syn, id) if !self.streams.contains_key(&id) => {
                     if self.refusals.len() >= MOST_REFUSALS {

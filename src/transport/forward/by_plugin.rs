@@ -20,6 +20,7 @@ use tokio::time::{sleep, sleep_until, timeout};
 
 use super::plugin_words::{Lines, Word};
 use super::refusal;
+use crate::ids::SessionId;
 use crate::ports::{Connection, Refusal};
 use crate::transport::TransportError;
 use crate::transport::native::forward::answer::{Asked, Trust};
@@ -52,6 +53,7 @@ const BUDGET: usize = 4 << 20;
 /// When it does not come to listen, or leaves without the end of its session.
 pub(super) async fn carry(
     mut child: Child,
+    session: SessionId,
     connections: &mut Connections,
     report: &(dyn Fn(Report) + Send + Sync),
 ) -> Result<CarryEnd, TransportError> {
@@ -60,6 +62,7 @@ pub(super) async fn carry(
     };
     let mut said = Said {
         lines: Lines::new(stdout),
+        session,
         port: None,
         end: None,
         trouble: None,
@@ -97,6 +100,7 @@ pub(super) async fn carry(
 /// What the plugin has said.
 struct Said {
     lines: Lines,
+    session: SessionId,
     port: Option<u16>,
     end: Option<CarryEnd>,
     trouble: Option<String>,
@@ -131,7 +135,7 @@ impl Said {
         let Some(line) = self.lines.next().await else {
             return false;
         };
-        match Word::read(&line) {
+        match Word::read(&line, &self.session) {
             Word::Listening(port) => self.port = Some(port),
             Word::Unreachable => drop(self.far.unreachable.fetch_add(1, Ordering::SeqCst)),
             Word::Closed(words) => {

@@ -178,6 +178,8 @@ pub enum Notice {
     NeedsPerson(String),
     /// A connection waited too long for a session and was closed.
     GaveUpWaiting,
+    /// A program took nothing for long while others waited for what comes behind it; its connection was closed.
+    StoodStill,
     /// The agent's own word. Untrusted.
     CustomerMessage(String),
     /// A session could not be ended.
@@ -250,7 +252,7 @@ pub async fn run(
     counters: Arc<Counters>,
     stop: watch::Receiver<Stop>,
 ) -> Result<(), ForwardError> {
-    let door = Door::Listener(listener);
+    let door = Door::Listener(listener, Arc::clone(&counters));
     supervisor::run(door, plan, routes, notices, counters, stop).await
 }
 

@@ -3,6 +3,8 @@
 use tokio::io::AsyncReadExt as _;
 use tokio::process::ChildStdout;
 
+use crate::ids::SessionId;
+
 /// Longer lines are cut: a line holds the agent's words at most.
 const LONGEST: usize = 4096;
 
@@ -26,24 +28,27 @@ pub(super) enum Word {
 }
 
 impl Word {
-    /// Reads a line. The plugin's own words are the same in all its versions.
-    pub(super) fn read(line: &str) -> Self {
+    /// Reads a line about this session. The plugin's own words are the same in all its versions; what names another
+    /// session is not its own, for the agent's word to the person goes where its words go.
+    pub(super) fn read(line: &str, session: &SessionId) -> Self {
         let line = line.trim();
-        if let Some(port) = between(line, "Port ", " opened for sessionId ")
-            && let Ok(port) = port.parse()
+        let session = session.as_str();
+        let about = |before: &str, after: &str| {
+            let rest = line.strip_prefix(before)?.strip_prefix(session)?;
+            rest.strip_prefix(after)
+        };
+        if let Some(port) = line.strip_suffix(&format!(" opened for sessionId {session}."))
+            && let Some(Ok(port)) = port.strip_prefix("Port ").map(str::parse)
         {
             return Self::Listening(port);
         }
-        if line.starts_with("Exiting session with sessionId: ") {
+        if about("Exiting session with sessionId: ", ".") == Some("") {
             return Self::Closed(String::new());
         }
-        if let Some((_, words)) = line
-            .strip_prefix("SessionId: ")
-            .and_then(|rest| rest.split_once(" : "))
-        {
+        if let Some(words) = about("SessionId: ", " : ") {
             return Self::Closed(words.to_owned());
         }
-        if line.starts_with("Session: ") && line.ends_with(" timed out.") {
+        if about("Session: ", " timed out.") == Some("") {
             return Self::TimedOut;
         }
         if let Some(words) = line.strip_prefix("Cannot perform start session: ") {
@@ -64,12 +69,6 @@ impl Word {
             Self::Other(line.to_owned())
         }
     }
-}
-
-fn between<'a>(line: &'a str, before: &str, after: &str) -> Option<&'a str> {
-    line.strip_prefix(before)?
-        .split_once(after)
-        .map(|(inner, _)| inner)
 }
 
 /// The plugin's stdout.
@@ -128,6 +127,7 @@ mod tests {
 
     #[test]
     fn the_plugins_words_are_understood() {
+        let session: SessionId = "alice-0123".parse().unwrap();
         for (line, word) in [
             (
                 "Port 40123 opened for sessionId alice-0123.",
@@ -162,7 +162,23 @@ mod tests {
                 Word::Other("This session is encrypted.".to_owned()),
             ),
         ] {
-            assert_eq!(Word::read(line), word, "{line}");
+            assert_eq!(Word::read(line, &session), word, "{line}");
+        }
+    }
+
+    #[test]
+    fn words_about_another_session_are_somebodys() {
+        let session: SessionId = "alice-0123".parse().unwrap();
+        for line in [
+            "Port 22 opened for sessionId alice-01234.",
+            "Port 22 opened for sessionId mallory-0123.",
+            "Port 22 opened for sessionId .",
+            "Exiting session with sessionId: mallory-0123.",
+            "SessionId: mallory-0123 : Session timed out",
+            "Session: mallory-0123 timed out.",
+        ] {
+            let word = Word::Other(line.to_owned());
+            assert_eq!(Word::read(line, &session), word, "{line}");
         }
     }
 

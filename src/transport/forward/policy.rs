@@ -98,25 +98,70 @@ fn route(error: RouteError, history: History) -> Verdict {
 /// connection; an agent in trouble likewise, since it may have been restarted or a name may resolve again, but not
 /// before the forward has ever worked. What the agent forbids stays forbidden. Silence, or the word for it, is
 /// somebody who ended the session on purpose.
+///
+/// The agent's words quote host names, which may be any words: so its own forms are looked for first, and AWS's
+/// sentences are told by how they begin.
 fn closed(words: String, history: History) -> Verdict {
-    let lower = words.to_lowercase();
-    let says = |needles: &[&str]| needles.iter().any(|needle| lower.contains(needle));
-    if says(&[
-        "timed out due",
-        "session timed out",
-        "session has timed out",
-        "idle timeout",
-        "inactiv",
-        "maximum",
-        "duration",
-    ]) {
-        Verdict::Sleep(Dormancy::TimedOut(words))
-    } else if lower.trim().is_empty() || says(&["terminated", "cancel"]) {
-        Verdict::Over(ForwardError::Terminated(words))
-    } else if history == History::New || says(&["forbidden", "not allowed", "invalid port", "invalid host"]) {
-        Verdict::Over(ForwardError::Agent(words))
-    } else {
-        Verdict::Sleep(Dormancy::Agent(words))
+    match Speaker::of(&words) {
+        Speaker::Time => Verdict::Sleep(Dormancy::TimedOut(words)),
+        Speaker::Somebody => Verdict::Over(ForwardError::Terminated(words)),
+        Speaker::Forbidding => Verdict::Over(ForwardError::Agent(words)),
+        Speaker::Agent if history == History::New => Verdict::Over(ForwardError::Agent(words)),
+        Speaker::Agent => Verdict::Sleep(Dormancy::Agent(words)),
+    }
+}
+
+/// Whose the words of a closed channel are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Speaker {
+    /// The agent's, about what may pass.
+    Agent,
+    /// Its, about what will not.
+    Forbidding,
+    /// AWS's: the idle or the longest time was over.
+    Time,
+    /// AWS's, or nobody's: somebody ended the session.
+    Somebody,
+}
+
+impl Speaker {
+    fn of(words: &str) -> Self {
+        /// How the agent's own begin, and where a longer text has them.
+        const AGENT: &[&str] = &[
+            "lookup ",
+            "unable to connect",
+            "dial tcp",
+            "----------error",
+            "error",
+        ];
+        /// AWS's sentences, which speak of the session and name no host.
+        const SESSION: &[&str] = &["session ", "your session ", "the session "];
+        let lower = words.to_lowercase();
+        let lower = lower.trim();
+        let begins = |with: &[&str]| with.iter().any(|with| lower.starts_with(with));
+        let says = |needles: &[&str]| needles.iter().any(|needle| lower.contains(needle));
+        let forbids =
+            lower.starts_with("forwarding to ") && lower.trim_end_matches('.').ends_with("is forbidden");
+        if forbids || begins(&["invalid port", "invalid host"]) {
+            Self::Forbidding
+        } else if begins(AGENT) {
+            Self::Agent
+        } else if lower.is_empty() {
+            Self::Somebody
+        } else if begins(SESSION) || begins(&["maximum session duration"]) {
+            // The time's end is called a termination too.
+            if says(&["timed out", "timeout", "inactivity", "maximum", "duration"]) {
+                Self::Time
+            } else if says(&["terminated", "cancel"]) {
+                Self::Somebody
+            } else {
+                Self::Agent
+            }
+        } else if begins(&["terminated", "cancel"]) {
+            Self::Somebody
+        } else {
+            Self::Agent
+        }
     }
 }
 
@@ -178,6 +223,7 @@ mod tests {
             "Session timed out due to inactivity",
             "Your session timed out due to inactivity.",
             "Your session has been terminated for the idle timeout",
+            "Your session has reached its maximum duration.",
             "maximum session duration exceeded",
         ] {
             assert!(
@@ -193,6 +239,14 @@ mod tests {
             "lookup db.internal: no such host",
             "lookup db.internal on 10.0.0.2:53: i/o timeout",
             "Unable to connect to specified port: dial tcp 127.0.0.1:5432: connect: connection timed out",
+            // Hosts may be called anything.
+            "lookup maximum-db.internal: no such host",
+            "lookup duration.internal on 10.0.0.2:53: no such host",
+            "lookup terminated.internal: no such host",
+            "lookup cancel-db.internal: no such host",
+            "lookup session-timed-out-due.internal: no such host",
+            "lookup forbidden.internal: no such host",
+            "dial tcp: lookup inactive.internal: no such host",
         ] {
             let closed = || CarryEnd::Closed(trouble.to_owned());
             assert!(
@@ -212,7 +266,7 @@ mod tests {
             )),
             Verdict::Over(ForwardError::Agent(_))
         ));
-        for ended in ["", "terminated by admin"] {
+        for ended in ["", "terminated by admin", "Session has been terminated by alice."] {
             assert!(matches!(
                 carried(CarryEnd::Closed(ended.to_owned())),
                 Verdict::Over(ForwardError::Terminated(_))

@@ -232,8 +232,9 @@ async fn by_plugin(
         .await
         .map_err(TransportError::Start)?;
     let child = plugin.begin(&call, &opening)?;
+    let session = opening.session.clone();
     drop(opening);
-    super::by_plugin::carry(child, connections, report).await
+    super::by_plugin::carry(child, session, connections, report).await
 }
 
 async fn end(shared: &Shared, route: &Route, session: &SessionId, patience: Duration) {

@@ -1,23 +1,25 @@
 //! SOCKS5 on a local end: a forward for each place that a program asks for, with a session of its own, shared by
 //! its connections and ended when it is unused.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::timeout;
 
 use super::door::Door;
 use super::{
-    Counters, Dormancy, ForwardError, ForwardPlan, Freshness, Notice, Notices, Rate, RouteError, Routes,
-    Start, Stop, supervisor,
+    CONNECTION_WAITS, Counters, Dormancy, ForwardError, ForwardPlan, Freshness, Notice, Notices, Rate,
+    RouteError, Routes, Start, Stop, supervisor,
 };
 use crate::ids::Remote;
 use crate::ports::socks::{SocksError, request};
 use crate::ports::{Connection, Listener, Refusal};
 
-/// Programs that may be asked at a time where they want to go; others wait to be accepted.
+/// Programs that may be asked at a time where they want to go; when another one comes, the one that has been silent
+/// for the longest goes.
 const ASKED: usize = 256;
 
 /// A SOCKS5 proxy, wished.
@@ -111,15 +113,45 @@ impl Notices for Pass {
     }
 }
 
+/// The programs that have not said where they want to go, the oldest first.
+#[derive(Debug, Default)]
+struct Silent(VecDeque<AbortHandle>);
+
+impl Silent {
+    /// Another one; one that has been silent for too long may have to go for it.
+    fn push(&mut self, another: AbortHandle) {
+        self.0.retain(|asked| !asked.is_finished());
+        if self.0.len() >= ASKED
+            && let Some(oldest) = self.0.pop_front()
+        {
+            oldest.abort();
+        }
+        self.0.push_back(another);
+    }
+}
+
+impl Destination {
+    /// Hands a connection over, which counts as open from now on.
+    ///
+    /// # Errors
+    /// With the connection, where the destination has ended.
+    fn hand(&self, connection: Connection) -> Result<(), Connection> {
+        self.counters.accepted();
+        self.connections.send(connection).map_err(|error| {
+            self.counters.ended();
+            error.0
+        })
+    }
+}
+
 impl Proxy {
     async fn run(mut self, listener: Listener) {
         let mut asking = JoinSet::new();
+        let mut silent = Silent::default();
         let mut stop = self.stop.clone();
         loop {
             tokio::select! {
-                connection = listener.accept(), if asking.len() < ASKED => {
-                    asking.spawn(request(connection));
-                }
+                connection = listener.accept() => silent.push(asking.spawn(request(connection))),
                 Some(asked) = asking.join_next() => match asked {
                     Ok((connection, Ok(remote))) => self.carry(connection, remote),
                     Ok((connection, Err(error))) => {
@@ -149,10 +181,10 @@ impl Proxy {
             None => connection,
             Some(destination) => {
                 destination.asked = Instant::now();
-                match destination.connections.send(connection) {
+                match destination.hand(connection) {
                     Ok(()) => return,
                     // It has ended this moment.
-                    Err(mpsc::error::SendError(connection)) => connection,
+                    Err(connection) => connection,
                 }
             }
         };
@@ -164,7 +196,7 @@ impl Proxy {
         }
         let destination = self.begin(&remote);
         // Its task holds the other end and has not begun yet.
-        let _ = destination.connections.send(connection);
+        let _ = destination.hand(connection);
         self.destinations.insert(remote, destination);
     }
 
@@ -210,10 +242,18 @@ impl Proxy {
         self.tasks.spawn(async move {
             let door = Door::Handed(handed);
             let turn = tokio::select! {
-                turn = turns.acquire_owned() => turn,
-                () = supervisor::end(&mut stop) => {
+                turn = timeout(CONNECTION_WAITS, turns.acquire_owned()) => turn.map_err(|_| Refusal::TimedOut),
+                () = supervisor::end(&mut stop) => Err(Refusal::Failed),
+            };
+            let turn = match turn {
+                Ok(turn) => turn,
+                Err(why) => {
                     for connection in door.close() {
-                        connection.refuse(Refusal::Failed);
+                        connection.refuse(why);
+                        figures.ended();
+                        if why == Refusal::TimedOut {
+                            pass.notice(Notice::GaveUpWaiting);
+                        }
                     }
                     return (number, remote, Ok(()));
                 }
@@ -295,5 +335,34 @@ fn words(error: &ForwardError) -> String {
 fn resume(error: tokio::task::JoinError) {
     if let Ok(panic) = error.try_into_panic() {
         std::panic::resume_unwind(panic);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_oldest_silent_program_goes_when_there_are_too_many() {
+        let mut asking = JoinSet::new();
+        let mut silent = Silent::default();
+        // It has said what it wants.
+        silent.push(asking.spawn(std::future::ready(0)));
+        assert_eq!(asking.join_next().await.unwrap().unwrap(), 0);
+        for number in 1..=ASKED {
+            silent.push(asking.spawn(async move {
+                std::future::pending::<()>().await;
+                number
+            }));
+        }
+        silent.push(asking.spawn(std::future::ready(ASKED + 1)));
+        let mut over = [
+            asking.join_next().await.unwrap(),
+            asking.join_next().await.unwrap(),
+        ];
+        over.sort_by_key(Result::is_ok);
+        assert!(over[0].as_ref().is_err_and(tokio::task::JoinError::is_cancelled));
+        assert!(matches!(over[1], Ok(number) if number == ASKED + 1));
+        assert_eq!(asking.len(), ASKED - 1);
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use ssmx_sandbox::fault::{Faults, Resume};
 
-use super::detached::Detaching;
+use super::detaching::Detaching;
 use super::far::{NODE, echo, service, spec};
 use super::running::{PATIENCE, Running, check_echo, connect, until};
 use super::sessions::{carried_by, lose, newest, say, starts};

@@ -451,6 +451,27 @@ fn a_name_that_resolves_no_more_is_said_and_tried_again_with_the_next_connection
 }
 
 #[test]
+fn an_agent_that_ends_each_session_is_asked_less_and_less_often() {
+    let env = TestEnv::new();
+    let name = "db.internal:5432".to_owned();
+    let there = format!("127.0.0.1:{}", service(echo));
+    let world = env.sandbox.world();
+    world.edit(NODE, |node| drop(node.session.names.insert(name.clone(), there)));
+    let forward = Running::start(&env, &[NODE, ":db.internal:5432"]);
+    forward.check_echo(1000, 1);
+    world.edit(NODE, |node| drop(node.session.names.remove(&name)));
+    lose(&env, Resume::Unknown);
+    forward.expect("the agent ended the session");
+    let (began, before) = (Instant::now(), starts(&env));
+    for _ in 0..3 {
+        // A program that tries again at once.
+        rest(forward.connect());
+    }
+    assert!(starts(&env) <= before + 3);
+    assert!(began.elapsed() > Duration::from_secs(2), "{:?}", began.elapsed());
+}
+
+#[test]
 fn a_forward_that_never_worked_is_no_forward() {
     let env = TestEnv::new();
     for (spec, why) in [

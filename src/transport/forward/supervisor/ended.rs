@@ -75,9 +75,12 @@ impl Supervisor {
                     // It would say the same of these.
                     self.refuse_queue(refusal);
                 }
-                if !self.queue.is_empty() {
+                // An agent that ends each session at once is not asked again by each connection.
+                let hurries = matches!(why, Dormancy::Agent(_)) && !settled;
+                if hurries || !self.queue.is_empty() {
                     self.attempt_at = Some(now + pause(self.failures, luck()));
                 }
+                self.asleep = true;
                 if self.pool.live() == 0 {
                     self.notice(Notice::Dormant(why));
                 }

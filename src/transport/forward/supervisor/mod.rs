@@ -64,6 +64,7 @@ pub(super) async fn run(
         failures: 0,
         attempt_at: None,
         trouble: None,
+        asleep: false,
         needs_person: false,
         last_used: Instant::now(),
         last_connection: None,
@@ -89,6 +90,8 @@ struct Supervisor {
     attempt_at: Option<Instant>,
     /// Why, where it was said that it will be.
     trouble: Option<String>,
+    /// Whether the next session waits for a connection that wants it.
+    asleep: bool,
     /// Whether the last attempt wanted a person: there is no other one before the next connection.
     needs_person: bool,
     last_used: Instant,
@@ -118,7 +121,6 @@ impl Supervisor {
                 connection = door.next(), if more_come => match connection {
                     Some(connection) => {
                         let came = Instant::now();
-                        self.shared.counters.accepted();
                         self.last_used = came;
                         self.needs_person = false;
                         self.last_connection = Some(came);
@@ -150,6 +152,7 @@ impl Supervisor {
         let why = result.as_ref().err().map_or(Refusal::Failed, refusal::of_error);
         for connection in door.close() {
             connection.refuse(why);
+            self.shared.counters.ended();
         }
         self.leave(why, stop).await;
         result
@@ -188,6 +191,7 @@ impl Supervisor {
     fn open(&mut self) {
         self.attempt_at = None;
         self.trouble = None;
+        self.asleep = false;
         self.numbers += 1;
         let number = self.numbers;
         let (connections, next) = mpsc::unbounded_channel();
@@ -300,6 +304,7 @@ impl Supervisor {
                 self.notice(Notice::Back(after));
             }
             Told::Report(Report::StillAway(cause)) => self.notice(Notice::StillAway(cause)),
+            Told::Report(Report::StoodStill) => self.notice(Notice::StoodStill),
             Told::Report(Report::Unreachable) => self.notice(Notice::Unreachable),
             // It still looks the host up, and the session ends where that takes too long.
             Told::Report(Report::Unanswered) if slot.ready.is_none() => self.notice(Notice::Waiting),
@@ -382,7 +387,7 @@ impl Supervisor {
 
     /// Whether a session is wanted where there is none.
     fn is_wanted(&self) -> bool {
-        !self.queue.is_empty() || self.shared.plan.start == Start::Now
+        !self.queue.is_empty() || (self.shared.plan.start == Start::Now && !self.asleep)
     }
 
     /// When the forward will have been unused for too long.

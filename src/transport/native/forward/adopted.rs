@@ -141,7 +141,8 @@ fn is_a_key(number: i32) -> bool {
 
 fn tell(notices: &dyn Notices, report: Report) {
     notices.notice(match report {
-        Report::Open | Report::Ready | Report::Ended => return,
+        // The plugin has no word for the last.
+        Report::Open | Report::Ready | Report::Ended | Report::StoodStill => return,
         Report::Unreachable => Notice::FarPort,
         Report::Waiting | Report::Unanswered => Notice::Waiting,
         Report::Reconnecting(cause) => Notice::Reconnecting(cause),

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::pin::pin;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
@@ -11,14 +11,17 @@ use tokio::time::sleep_until;
 use super::answer::{Asked, Trust};
 use super::link::{self, FromLink, ToLink};
 use super::pace::Pace;
-use super::{CarryEnd, Connections, Report, heard};
-use crate::datachannel::{Event, Events, Flag, Writer};
+use super::{CarryEnd, Connections, Report, STANDS_STILL, heard, patience};
+use crate::datachannel::{ChannelError, Event, Events, Flag, Writer};
 use crate::ports::{Connection, Refusal};
 use crate::transport::TransportError;
 use crate::transport::forward::refusal;
 
 /// Received bytes that the program has not taken yet; beyond it the session waits.
 const BUDGET: usize = 4 << 20;
+/// What a target that reads nothing leaves to the agent's system at the least; then the agent waits for it, and
+/// acknowledges nothing.
+const AGENTS_BUDGET: u64 = 16 << 10;
 
 /// Whether the session takes another connection after one has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +40,21 @@ pub(super) async fn carry(
     connections: &mut Connections,
     report: &(dyn Fn(Report) + Send + Sync),
 ) -> Result<CarryEnd, TransportError> {
+    carry_with(STANDS_STILL, events, writer, turns, connections, report).await
+}
+
+/// The same, where a program may stand still for so long.
+pub(super) async fn carry_with(
+    stands_still: Duration,
+    events: &mut Events,
+    writer: &Writer,
+    turns: Turns,
+    connections: &mut Connections,
+    report: &(dyn Fn(Report) + Send + Sync),
+) -> Result<CarryEnd, TransportError> {
     let mut session = Session {
+        stands_still,
+        sent: 0,
         events,
         writer,
         connections,
@@ -64,6 +81,9 @@ pub(super) async fn carry(
 }
 
 struct Session<'a> {
+    stands_still: Duration,
+    /// Bytes that went to the far end since its last answer.
+    sent: u64,
     events: &'a mut Events,
     writer: &'a Writer,
     connections: &'a mut Connections,
@@ -92,7 +112,7 @@ impl Session<'_> {
                     Some(Event::Output(bytes)) => if let Some(greeting) = &mut self.greeting {
                         greeting.push_back(bytes);
                     },
-                    other => if let Some(end) = heard(other, self.report)? {
+                    other => if let Some(end) = self.heard(other)? {
                         return Ok(Next::End(end));
                     },
                 },
@@ -120,17 +140,21 @@ impl Session<'_> {
             self.connections.counters.received(bytes.len());
             link.send(ToLink::Data(bytes));
         }
-        let mut gone = false;
+        self.sent = 0;
+        let (mut gone, mut alive, mut took) = (false, true, Instant::now());
         while !(gone && unsent.is_empty()) {
             let waits = pace.wait(Instant::now());
+            let stands_until = (alive && untaken >= BUDGET).then(|| took + self.stands_still);
+            let timer = [waits, stands_until].into_iter().flatten().min();
             tokio::select! {
-                event = self.events.next(), if untaken < BUDGET => match event {
+                event = self.events.next(), if untaken < BUDGET || !alive => match event {
                     Some(Event::Output(bytes)) => if !gone {
+                        self.sent = 0;
                         untaken += bytes.len();
                         self.connections.counters.received(bytes.len());
                         link.send(ToLink::Data(bytes));
                     },
-                    other => if let Some(end) = heard(other, self.report)? {
+                    other => if let Some(end) = self.heard(other)? {
                         if let CarryEnd::Closed(words) = &end {
                             let why = refusal::of_words(words).unwrap_or(Refusal::Failed);
                             link.send(ToLink::Refused(why));
@@ -141,6 +165,7 @@ impl Session<'_> {
                 place = self.writer.writable(), if waits.is_none() && !unsent.is_empty() => match (place, unsent.pop_front()) {
                     (Some(place), Some(bytes)) => {
                         link.sent(bytes.len());
+                        self.sent += bytes.len() as u64;
                         self.connections.counters.sent(bytes.len());
                         pace.spend(Instant::now(), bytes.len());
                         place.write(bytes);
@@ -148,19 +173,42 @@ impl Session<'_> {
                     // The last events follow.
                     _ => unsent.clear(),
                 },
+                () = self.writer.ended(), if alive => alive = false,
                 message = told.recv(), if !gone => match message {
                     Some(((), FromLink::Data(bytes))) => unsent.push_back(bytes),
-                    Some(((), FromLink::Taken(bytes))) => untaken = untaken.saturating_sub(bytes),
+                    Some(((), FromLink::Taken(bytes))) => {
+                        untaken = untaken.saturating_sub(bytes);
+                        took = Instant::now();
+                    }
                     // All that the agent can be told is that the connection has gone.
                     Some(((), FromLink::Finished | FromLink::Gone)) | None => {
                         gone = true;
                         untaken = 0;
                     }
                 },
-                () = sleep_until(waits.unwrap_or_else(Instant::now).into()), if waits.is_some() => {}
+                () = sleep_until(timer.unwrap_or_else(Instant::now).into()), if timer.is_some() => {
+                    if stands_until.is_some_and(|until| until <= Instant::now()) {
+                        // As in a mux: it is waited for as long as nobody else wants a turn.
+                        if !self.connections.next.is_empty() {
+                            link.cut();
+                            (self.report)(Report::StoodStill);
+                        }
+                        took = Instant::now();
+                    }
+                }
             }
         }
         Ok(None)
+    }
+
+    /// What becomes of the session with an event that brings no bytes.
+    fn heard(&self, event: Option<Event>) -> Result<Option<CarryEnd>, TransportError> {
+        match event {
+            Some(Event::Unanswered(time)) if time >= patience(self.sent, AGENTS_BUDGET) => {
+                Err(ChannelError::Silent(time).into())
+            }
+            other => heard(other, self.report),
+        }
     }
 
     /// Tells the agent that the connection has gone and waits until it knows: what comes before that belongs to
@@ -185,7 +233,7 @@ impl Session<'_> {
                 }
                 event = self.events.next() => match event {
                     Some(Event::Output(_)) => {}
-                    other => if let Some(end) = heard(other, self.report)? {
+                    other => if let Some(end) = self.heard(other)? {
                         return Ok(Some(end));
                     },
                 },

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::time::sleep_until;
 
 use super::answer;
@@ -53,11 +53,12 @@ pub(in crate::transport) enum ToLink {
     Asked(answer::Asked),
 }
 
-/// The session's hold on a link. Dropped, the program's connection is reset.
+/// The session's hold on a link. Dropped, the program's connection is reset when it has taken what came.
 #[derive(Debug)]
 pub(in crate::transport) struct Link {
     to: mpsc::UnboundedSender<ToLink>,
     room: Arc<Semaphore>,
+    cut: Arc<Notify>,
 }
 
 impl Link {
@@ -70,6 +71,11 @@ impl Link {
     pub(in crate::transport) fn sent(&self, bytes: usize) {
         self.room.add_permits(bytes);
     }
+
+    /// Resets the program's connection, whatever it has not taken.
+    pub(in crate::transport) fn cut(&self) {
+        self.cut.notify_one();
+    }
 }
 
 /// Begins to carry a connection. What it has to say comes with `id`.
@@ -80,8 +86,12 @@ pub(in crate::transport) fn start<Id: Copy + Send + 'static>(
     from: mpsc::UnboundedSender<(Id, FromLink)>,
 ) -> Link {
     let (to, inbox) = mpsc::unbounded_channel();
-    let room = Arc::new(Semaphore::new(UNSENT));
-    let carried = carry(connection, Arc::clone(&room), silence, inbox, {
+    let (room, cut) = (Arc::new(Semaphore::new(UNSENT)), Arc::new(Notify::new()));
+    let orders = Orders {
+        inbox,
+        cut: Arc::clone(&cut),
+    };
+    let carried = carry(connection, Arc::clone(&room), silence, orders, {
         let from = from.clone();
         move |message| {
             // A session that is gone drops the inbox too, which ends the link.
@@ -92,7 +102,7 @@ pub(in crate::transport) fn start<Id: Copy + Send + 'static>(
         carried.await;
         let _ = from.send((id, FromLink::Gone));
     });
-    Link { to, room }
+    Link { to, room, cut }
 }
 
 /// How far the program's direction has come.
@@ -115,13 +125,20 @@ enum Input {
     },
 }
 
+/// The link's end of what a session has to say.
+struct Orders {
+    inbox: mpsc::UnboundedReceiver<ToLink>,
+    cut: Arc<Notify>,
+}
+
 async fn carry(
     connection: Connection,
     room: Arc<Semaphore>,
     silence: Duration,
-    mut inbox: mpsc::UnboundedReceiver<ToLink>,
+    orders: Orders,
     tell: impl Fn(FromLink),
 ) {
+    let Orders { mut inbox, cut } = orders;
     let (mut incoming, mut outgoing) = connection.split();
     let mut first = None;
     if outgoing.owes_an_answer() {
@@ -203,6 +220,7 @@ async fn carry(
                 Some(ToLink::Asked(_)) => {}
                 None => return refuse(incoming, outgoing, Refusal::Failed),
             },
+            () = cut.notified() => return refuse(incoming, outgoing, Refusal::TimedOut),
             count = outgoing.write_buf(&mut unwritten), if !unwritten.is_empty() => match count {
                 Ok(count) if count > 0 => tell(FromLink::Taken(count)),
                 // The program is gone; what it said before still goes out.

@@ -7,6 +7,8 @@ pub(in crate::transport) mod link;
 mod mux;
 mod pace;
 mod size;
+#[cfg(test)]
+mod tests;
 
 use std::future::pending;
 use std::sync::Arc;
@@ -23,7 +25,7 @@ use crate::datachannel::{
 };
 use crate::ids::{NodeId, Version};
 use crate::ports::Connection;
-use crate::transport::forward::Counters;
+use crate::transport::forward::{CONNECTION_WAITS, Counters};
 use crate::transport::{TransportError, stream_url};
 
 pub use pace::Rate;
@@ -34,6 +36,12 @@ pub(in crate::transport) use size::Learnt;
 pub(in crate::transport) const SILENCE: Duration = Duration::from_secs(15);
 /// An agent that has shaken hands has so long until its port is there: longer than any resolver takes.
 const PREPARES: Duration = Duration::from_secs(60);
+/// An agent that is not merely full has so long to answer.
+const GIVEN_UP: Duration = Duration::from_secs(30);
+/// One that may be: so long AWS's plugin sends again what nobody acknowledges.
+const FULL_GIVEN_UP: Duration = Duration::from_secs(5 * 60);
+/// A program that took nothing for so long, and so keeps others from what they wait for, is the one to go.
+const STANDS_STILL: Duration = CONNECTION_WAITS;
 /// How long the last bytes may take to be acknowledged, and the word that there are no more.
 const DRAIN: Duration = Duration::from_secs(2);
 const FAREWELL: Duration = Duration::from_millis(300);
@@ -96,6 +104,8 @@ pub(in crate::transport) enum Report {
     Ended,
     /// The agent could not reach the port for one.
     Unreachable,
+    /// A program took nothing for long while others waited, so its connection was closed.
+    StoodStill,
     /// The agent has not been heard for some seconds.
     Waiting,
     /// It was, and does not answer any more: who comes next is better off with another session.
@@ -235,6 +245,12 @@ impl Port {
             }
         }
     }
+}
+
+/// How long an agent may be silent that may hold so much of what went there since the far end's last answers, and
+/// becomes full with `full`.
+fn patience(held: u64, full: u64) -> Duration {
+    if held >= full { FULL_GIVEN_UP } else { GIVEN_UP }
 }
 
 /// What every kind of port session makes of an event that brings no bytes.
