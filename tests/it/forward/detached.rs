@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, Stdio};
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Signal, kill_process_group};
 use serde_json::{Value, json};
 use ssmx_sandbox::scenario::Node;
 use ssmx_sandbox::{ApiFault, Effect};

@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use super::pace::Rate;
 use super::{CarryEnd, Connections, FULL_GIVEN_UP, GIVEN_UP, Report, SILENCE, basic, mux};
 use crate::datachannel::bare::{self, Bare};
 use crate::datachannel::{ChannelError, Event, Flag};
@@ -53,7 +54,7 @@ impl Session {
                 counters: Arc::default(),
                 silence: SILENCE,
                 payload_limit: None,
-                rate_limit: None,
+                rate: Arc::new(Rate::new(None)),
                 learnt: Arc::default(),
             };
             let (still, supply) = (STANDS_STILL, &mut connections);
