@@ -147,9 +147,9 @@ pub enum Heard {
     Ended(i32),
 }
 
-/// The signals that a session listens for. From its creation on they no longer kill the process. What was ignored
-/// when the process started stays so: nohup(1) says that it is to outlive the terminal, and a shell that what it
-/// runs in the background minds no Ctrl-C.
+/// The signals that a session listens for. From its creation on they no longer kill the process. A hangup that was
+/// ignored when the process started stays so: nohup(1) says that it is to outlive the terminal. The keys' signals do
+/// not, since the AWS CLI ignores them for the plugin that it starts, which is to hear them.
 #[derive(Debug)]
 pub struct Signals {
     terminate: Ear,
@@ -167,9 +167,6 @@ struct Ear(Option<Signal>);
 
 impl Ear {
     fn listen(kind: SignalKind) -> io::Result<Self> {
-        if is_ignored(kind) {
-            return Ok(Self(None));
-        }
         Ok(Self(Some(tokio::signal::unix::signal(kind)?)))
     }
 
@@ -203,7 +200,10 @@ impl Signals {
         let raw = |signal: rustix::process::Signal| SignalKind::from_raw(signal.as_raw());
         Ok(Self {
             terminate: Ear::listen(SignalKind::terminate())?,
-            hangup: Ear::listen(SignalKind::hangup())?,
+            hangup: match is_ignored(SignalKind::hangup()) {
+                true => Ear(None),
+                false => Ear::listen(SignalKind::hangup())?,
+            },
             interrupt: Ear::listen(SignalKind::interrupt())?,
             quit: Ear::listen(SignalKind::quit())?,
             stop: Ear::listen(raw(rustix::process::Signal::TSTP))?,

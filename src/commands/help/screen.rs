@@ -173,8 +173,8 @@ pub(super) fn arrange(command: Command, path: &str, examples: &[Example]) -> Com
     let is_folded = FOLDED.contains(&path);
     let mut command = command.mut_subcommands(|sub| if is_folded { sub.hide(true) } else { sub });
     if is_folded {
-        // The first line is the command's own.
-        let usage = command.render_usage().to_string();
+        // The first line is the command's own. Of a copy, for to render adds a command of clap's.
+        let usage = command.clone().render_usage().to_string();
         let own = usage.lines().next().unwrap_or_default();
         let own = own.trim_start_matches("Usage: ").to_owned();
         command = command.override_usage(own);

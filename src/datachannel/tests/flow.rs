@@ -117,7 +117,7 @@ async fn a_peer_that_takes_no_acknowledgements_is_not_heard_for_ever() {
     let (far, second) = (Far::new().await, Far::new().await);
     let options = Options {
         ping_every: Duration::from_millis(50),
-        deaf_after: Duration::from_secs(1),
+        deaf_after: Duration::from_secs(3),
         ..OPTIONS
     };
     let gateway = Prepared::resuming([Ok(Resumption::Open(second.opening("second")))]);

@@ -218,6 +218,10 @@ impl Mux {
                 }
                 Piece::Mark(Command::Fin, id) => {
                     if let Some(stream) = self.streams.get_mut(&id) {
+                        if stream.has_said_so {
+                            continue;
+                        }
+                        stream.has_said_so = true;
                         stream.far = Side::Finished;
                     }
                     self.events.push_back(Event::FarFinished(id));

@@ -26,6 +26,8 @@ pub(super) struct Stream {
     untaken: VecDeque<usize>,
     pub(super) near: Side,
     pub(super) far: Side,
+    /// Whether the far end has said that it sends no more; it may say so after the stream was given up.
+    pub(super) has_said_so: bool,
     /// When its turn comes: bytes sent, on a clock that all streams of the session share. A stream that was
     /// idle starts at the present, so it goes before a busy one but cannot save up turns.
     pub(super) turn: u64,
@@ -39,6 +41,7 @@ impl Stream {
             untaken: VecDeque::new(),
             near: Side::Open,
             far: Side::Open,
+            has_said_so: false,
             turn,
         }
     }

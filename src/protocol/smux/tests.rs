@@ -232,6 +232,7 @@ fn a_stream_given_up_is_silent_from_then_on() {
     far.send(2, id.0, b"late");
     far.send(1, id.0, b"");
     mux.receive(far.outbox.into()).unwrap();
+    assert_eq!(mux.poll_event(), Some(Event::FarFinished(id)));
     assert_eq!(mux.poll_event(), None);
     assert!(mux.is_empty());
 }

@@ -109,7 +109,7 @@ fn a_copy_of_a_preset_is_as_careful_as_the_preset() {
     assert_snapshot!(env.run(&["forward", "copy", "--reason", "a test", "--", "true"]), @r"
     [status 252]
     --- stderr
-    error: the config asks for a confirmation before ssmx may forward a port through prod-web (i-0a1b2c3d4e5f60001) in 111122223333 eu-west-2, and nobody is at a terminal to give it
+    error: the config asks for a confirmation before ssmx may open `copy` to port 80 through prod-web (i-0a1b2c3d4e5f60001) in 111122223333 eu-west-2, and nobody is at a terminal to give it
     hint: say `--yes` to do it without a question
     ");
     // What is said now goes before what the preset says.
@@ -214,11 +214,8 @@ fn a_preset_is_replaced_where_that_is_said() {
     assert_snapshot!(env.run(&["forward", "name=prod-web", ":81", "--overwrite", "--save", "web"]), @r"
     [status 252]
     --- stderr
-    error: unexpected argument '--overwrite' found
-
-    Usage: ssmx forward <PRESET|GROUP|TARGET SPEC>... [-- <COMMAND>...]
-
-    For more information, try '--help'.
+    error: `--overwrite` is not an option of `ssmx forward`
+    hint: `ssmx forward --help` shows what there is
     ");
     assert_snapshot!(env.run(&["exec", "prod-web", "-1"]), @r"
     [status 252]
