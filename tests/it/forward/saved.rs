@@ -220,11 +220,8 @@ fn a_preset_is_replaced_where_that_is_said() {
     assert_snapshot!(env.run(&["exec", "prod-web", "-1"]), @r"
     [status 252]
     --- stderr
-    error: unexpected argument '-1' found
-
-    Usage: ssmx exec [OPTIONS] <TARGET> [-- <CMD>...]
-
-    For more information, try '--help'.
+    error: `-1` is not an option of `ssmx exec`
+    hint: `ssmx exec --help` shows what there is
     ");
     assert_eq!(env.sandbox.sessions().len(), before);
     let words = [
