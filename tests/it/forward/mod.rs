@@ -8,6 +8,7 @@ mod detaching;
 pub mod far;
 mod managed;
 mod manners;
+mod nodes;
 mod offered;
 mod policy;
 pub mod pool;
