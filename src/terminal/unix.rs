@@ -4,7 +4,7 @@ use std::io;
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 
 use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr};
-use tokio::signal::unix::{Signal, SignalKind};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Size;
 
@@ -152,31 +152,14 @@ pub enum Heard {
 /// not, since the AWS CLI ignores them for the plugin that it starts, which is to hear them.
 #[derive(Debug)]
 pub struct Signals {
-    terminate: Ear,
-    hangup: Ear,
-    interrupt: Ear,
-    quit: Ear,
-    stop: Ear,
-    go_on: Ear,
-    resize: Ear,
-}
-
-/// Listens for one signal; `None` where it is ignored.
-#[derive(Debug)]
-struct Ear(Option<Signal>);
-
-impl Ear {
-    fn listen(kind: SignalKind) -> io::Result<Self> {
-        Ok(Self(Some(tokio::signal::unix::signal(kind)?)))
-    }
-
-    /// The next one. Cancel-safe.
-    async fn recv(&mut self) {
-        match &mut self.0 {
-            Some(signal) => drop(signal.recv().await),
-            None => std::future::pending().await,
-        }
-    }
+    terminate: Signal,
+    /// `None` where it is ignored.
+    hangup: Option<Signal>,
+    interrupt: Signal,
+    quit: Signal,
+    stop: Signal,
+    go_on: Signal,
+    resize: Signal,
 }
 
 /// Whether the process was started with the signal ignored, and nobody has listened for it since.
@@ -199,16 +182,16 @@ impl Signals {
     pub fn listen() -> io::Result<Self> {
         let raw = |signal: rustix::process::Signal| SignalKind::from_raw(signal.as_raw());
         Ok(Self {
-            terminate: Ear::listen(SignalKind::terminate())?,
+            terminate: signal(SignalKind::terminate())?,
             hangup: match is_ignored(SignalKind::hangup()) {
-                true => Ear(None),
-                false => Ear::listen(SignalKind::hangup())?,
+                true => None,
+                false => Some(signal(SignalKind::hangup())?),
             },
-            interrupt: Ear::listen(SignalKind::interrupt())?,
-            quit: Ear::listen(SignalKind::quit())?,
-            stop: Ear::listen(raw(rustix::process::Signal::TSTP))?,
-            go_on: Ear::listen(raw(rustix::process::Signal::CONT))?,
-            resize: Ear::listen(SignalKind::window_change())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            quit: signal(SignalKind::quit())?,
+            stop: signal(raw(rustix::process::Signal::TSTP))?,
+            go_on: signal(raw(rustix::process::Signal::CONT))?,
+            resize: signal(SignalKind::window_change())?,
         })
     }
 
@@ -234,11 +217,11 @@ impl Signals {
     pub async fn ended_beside_child(&mut self) -> i32 {
         loop {
             tokio::select! {
-                () = self.terminate.recv() => return SignalKind::terminate().as_raw_value(),
-                () = self.hangup.recv() => return SignalKind::hangup().as_raw_value(),
-                () = self.interrupt.recv() => {}
-                () = self.quit.recv() => {}
-                () = self.stop.recv() => {}
+                _ = self.terminate.recv() => return SignalKind::terminate().as_raw_value(),
+                () = next_of(&mut self.hangup) => return SignalKind::hangup().as_raw_value(),
+                _ = self.interrupt.recv() => {}
+                _ = self.quit.recv() => {}
+                _ = self.stop.recv() => {}
             }
         }
     }
@@ -257,13 +240,21 @@ impl Signals {
     /// The next signal of any kind. Cancel-safe.
     pub async fn next(&mut self) -> Heard {
         tokio::select! {
-            () = self.resize.recv() => Heard::Resized,
-            () = self.stop.recv() => Heard::Stopped,
-            () = self.go_on.recv() => Heard::Continued,
-            () = self.terminate.recv() => Heard::Ended(SignalKind::terminate().as_raw_value()),
-            () = self.hangup.recv() => Heard::Ended(SignalKind::hangup().as_raw_value()),
-            () = self.interrupt.recv() => Heard::Ended(SignalKind::interrupt().as_raw_value()),
-            () = self.quit.recv() => Heard::Ended(SignalKind::quit().as_raw_value()),
+            _ = self.resize.recv() => Heard::Resized,
+            _ = self.stop.recv() => Heard::Stopped,
+            _ = self.go_on.recv() => Heard::Continued,
+            _ = self.terminate.recv() => Heard::Ended(SignalKind::terminate().as_raw_value()),
+            () = next_of(&mut self.hangup) => Heard::Ended(SignalKind::hangup().as_raw_value()),
+            _ = self.interrupt.recv() => Heard::Ended(SignalKind::interrupt().as_raw_value()),
+            _ = self.quit.recv() => Heard::Ended(SignalKind::quit().as_raw_value()),
         }
+    }
+}
+
+/// The next of a signal that may be ignored. Cancel-safe.
+async fn next_of(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
     }
 }

@@ -298,8 +298,7 @@ impl<'a> Running<'a> {
             forward.ready = Ready::Yes;
             forward.announce(self.ctx, up, self.command.is_empty())?;
         }
-        let name = forward.wish.name.clone();
-        forward.say(self.ctx.ui(), &name, notice);
+        forward.say(self.ctx.ui(), notice);
         Ok(())
     }
 

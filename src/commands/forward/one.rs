@@ -220,7 +220,8 @@ impl Forward {
     }
 
     /// Says what has happened to it, under this name, unless it was said a moment ago.
-    pub fn say(&mut self, ui: &Ui, name: &str, notice: &Notice) {
+    pub fn say(&mut self, ui: &Ui, notice: &Notice) {
+        let name = self.wish.name.as_str();
         match self.complaints.hear(notice, Instant::now()) {
             Some(unsaid) => say::say(ui, name, notice, unsaid),
             None => tracing::debug!(name, ?notice, "once more"),
